@@ -117,6 +117,6 @@ pub mod policy {
 pub mod host {
     pub use crate::bindings::cairn::host::{clock, http, log, notices, random, scratch, secrets};
     pub use crate::command::{Command, Output};
-    pub use crate::files::{Directory, FileError, FileKind, Metadata, SpaceReport};
+    pub use crate::files::{Directory, Entry, FileError, FileKind, Metadata, SpaceReport};
     pub use crate::surroundings::{config, instance, node};
 }
