@@ -1,1 +1,47 @@
-//! cairn-plugins
+//! The plugin host: components of the contracts in `wit/`, run by wasmtime, each with nothing but
+//! what it was granted.
+//!
+//! | module | what |
+//! |---|---|
+//! | `host` | [`PluginHost`]: inspect a component, load one to be called |
+//! | `check` | does a component fit the contracts, and if not, a sentence for its author |
+//! | `engine`, `cache` | wasmtime's set-up, two lanes; compiled components on disk |
+//! | `call` | [`Plugin`]: queue, deadline, memory cap, supervision of one call |
+//! | `state`, `lend` | what a running plugin can reach: grants, and the interfaces lent |
+//! | `storage` | [`StorageCalls`]: the storage contract with core's types |
+//! | `streams` | bytes of transfers between storages |
+//! | `signature` | minisign signatures against a trust list |
+//! | `limits` | all limits and deadlines |
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+mod bindings;
+mod cache;
+mod call;
+mod check;
+mod convert;
+mod engine;
+mod exports;
+mod host;
+mod lend;
+pub mod limits;
+mod signature;
+mod state;
+mod statistics;
+mod storage;
+mod streams;
+mod text;
+
+pub use call::Plugin;
+pub use host::{PluginHost, digest};
+pub use signature::{TrustedKey, verify};
+pub use state::Instance;
+pub use storage::StorageCalls;

@@ -1,0 +1,129 @@
+//! Compiled components on disk, in a folder that only the daemon can write. A file is named by the
+//! component's digest and the engine's fingerprint (version, settings, processor), so another
+//! engine never opens it. Loading maps the file: its cost is milliseconds, whatever its size.
+//!
+//! This is the crate's one place with `unsafe`: wasmtime runs what such a file holds as machine
+//! code, so the folder is made with mode 0700 and refused if others can write to it.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use cairn_core::Error;
+use wasmtime::{Engine, component::Component};
+
+pub(crate) struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// Makes the folder if it isn't there.
+    ///
+    /// # Errors
+    /// `internal` if it can't be made, or if anyone but this user can write to it.
+    pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
+        let failed = |e: std::io::Error| {
+            Error::internal(format!(
+                "the folder of compiled plugins {} can't be used: {e}",
+                dir.display()
+            ))
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(failed)?;
+        let facts = fs::symlink_metadata(dir).map_err(failed)?;
+        let me = rustix::process::geteuid().as_raw();
+        if !facts.is_dir() || facts.uid() != me || facts.mode() & 0o022 != 0 {
+            return Err(Error::internal(format!(
+                "{} must be a directory that only this user can write to: it holds machine code. \
+                 Run `chmod 700` on it, or remove it; it will be made anew",
+                dir.display()
+            )));
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// The component with this digest, from the folder or compiled now. Takes seconds when it
+    /// compiles: call it where blocking is allowed.
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        bytes: &[u8],
+    ) -> Result<Component, Error> {
+        let path = self.dir.join(format!(
+            "{}-{:016x}.cwasm",
+            file_part(digest),
+            fingerprint(engine)
+        ));
+        if let Some(component) = load(engine, &path) {
+            return Ok(component);
+        }
+        let component = Component::new(engine, bytes)
+            .map_err(|e| Error::invalid("component", format!("it can't be compiled: {e:#}")))?;
+        if let Err(e) = self.save(&component, &path) {
+            tracing::warn!(path = %path.display(), "a compiled plugin can't be kept: {e}");
+        }
+        Ok(component)
+    }
+
+    fn save(&self, component: &Component, path: &Path) -> std::io::Result<()> {
+        let code = component.serialize().map_err(std::io::Error::other)?;
+        let part = path.with_extension(format!("part{}", std::process::id()));
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
+        file.write_all(&code)?;
+        // Whole on disk before it gets its name: half a file must never be run.
+        file.sync_all()?;
+        fs::rename(&part, path)
+    }
+
+    /// Removes what was compiled from this digest, for any engine.
+    pub(crate) fn forget(&self, digest: &str) {
+        let prefix = file_part(digest);
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn load(engine: &Engine, path: &Path) -> Option<Component> {
+    if !path.exists() {
+        return None;
+    }
+    // SAFETY: the file was written by this daemon, whole (renamed after fsync), into a folder that
+    // only its user can write to, which `open` checked; wasmtime itself checks version and settings.
+    match unsafe { Component::deserialize_file(engine, path) } {
+        Ok(component) => Some(component),
+        Err(e) => {
+            tracing::warn!(path = %path.display(), "a compiled plugin is compiled anew: {e:#}");
+            None
+        }
+    }
+}
+
+fn file_part(digest: &str) -> String {
+    digest.replace(':', "-")
+}
+
+fn fingerprint(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}

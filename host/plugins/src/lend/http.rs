@@ -1,0 +1,102 @@
+//! `cairn:host/http`: one exchange with a granted server. Redirects are not followed: they would
+//! lead past the grant.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use reqwest::{Method, Url};
+
+use crate::bindings::cairn::host::http::{Host, HttpError, Request, Response};
+use crate::limits::{COMMAND_HEADROOM, HTTP_MAX_BYTES};
+use crate::state::{Binding, CallState};
+use crate::text::clipped;
+
+impl Host for CallState {
+    async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
+        let limit = self.remaining().saturating_sub(COMMAND_HEADROOM);
+        let limit = match request.timeout_ms {
+            0 => limit,
+            ms => limit.min(Duration::from_millis(u64::from(ms))),
+        };
+        match tokio::time::timeout(limit, fetch(&self.binding, request)).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Ok(Err(HttpError::TimedOut)),
+        }
+    }
+}
+
+async fn fetch(binding: &Binding, request: Request) -> Result<Response, HttpError> {
+    if request.body.len() > HTTP_MAX_BYTES {
+        return Err(HttpError::TooLarge(HTTP_MAX_BYTES as u64));
+    }
+    let url = Url::parse(&request.url).map_err(|e| {
+        HttpError::Failed(format!("`{}` is no URL: {e}", clipped(&request.url, 200)))
+    })?;
+    permitted(binding, &url, &request.method)?;
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| HttpError::Failed("the method is not valid".to_owned()))?;
+    let mut exchange = binding.http.request(method, url).body(request.body);
+    for (name, value) in request.headers {
+        exchange = exchange.header(name, value);
+    }
+    for (name, prefix, secret) in request.secret_headers {
+        if !binding.grants.secrets.contains(&secret) {
+            return Err(HttpError::Denied(format!(
+                "the secret `{secret}` is not granted"
+            )));
+        }
+        let value = binding
+            .instance
+            .secrets
+            .get(&secret)
+            .cloned()
+            .unwrap_or_default();
+        exchange = exchange.header(name, format!("{prefix}{value}"));
+    }
+    let failed =
+        |e: reqwest::Error| HttpError::Failed(binding.redact(&e.without_url().to_string()));
+    let response = exchange.send().await.map_err(failed)?;
+    let status = response.status().as_u16();
+    let headers = response
+        .headers()
+        .iter()
+        .filter_map(|(n, v)| Some((n.to_string(), v.to_str().ok()?.to_owned())))
+        .collect();
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk.map_err(failed)?);
+        if body.len() > HTTP_MAX_BYTES {
+            return Err(HttpError::TooLarge(HTTP_MAX_BYTES as u64));
+        }
+    }
+    Ok(Response {
+        status,
+        headers,
+        body,
+    })
+}
+
+/// A grant names a host, with a port or for any port, and plain HTTP only where it says `http://`.
+fn permitted(binding: &Binding, url: &Url, method: &str) -> Result<(), HttpError> {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(0);
+    let allowed = binding.grants.http.iter().any(|(granted, methods)| {
+        let (plain, place) = match granted.strip_prefix("http://") {
+            Some(place) => (true, place),
+            None => (false, granted.strip_prefix("https://").unwrap_or(granted)),
+        };
+        let scheme_fits = url.scheme() == if plain { "http" } else { "https" };
+        let place_fits = place == host || place == format!("{host}:{port}");
+        scheme_fits && place_fits && methods.iter().any(|m| m == method)
+    });
+    if allowed {
+        return Ok(());
+    }
+    Err(HttpError::Denied(format!(
+        "{} {}://{host}:{port} is not granted to plugin {}",
+        clipped(method, 16),
+        url.scheme(),
+        binding.plugin
+    )))
+}
