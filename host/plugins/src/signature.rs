@@ -57,7 +57,7 @@ pub fn verify(component: &[u8], minisig: &str, trusted: &[TrustedKey]) -> Result
         let Ok(key) = trusted.key() else { continue };
         if key.verify(component, &signature, false).is_ok() {
             return Ok(Signature::Trusted {
-                key: hex_id(&key),
+                key: trusted.id()?,
                 signer: trusted.name.clone(),
             });
         }
