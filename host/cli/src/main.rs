@@ -1,1 +1,42 @@
-fn main() {}
+//! `cairn`: the daemon and the command line, one binary. Every command but `serve` and
+//! `plugin inspect` is a client of the REST API.
+//!
+//! | module | what |
+//! |---|---|
+//! | `arguments` | what the command line can say |
+//! | `client` | requests to a daemon, over its socket or HTTPS |
+//! | `commands` | what each command does |
+//! | `options` | options of a storage type, from its plugin's schema |
+//! | `output` | documents for programs, tables for people |
+
+mod arguments;
+mod client;
+mod commands;
+mod options;
+mod output;
+
+use std::process::ExitCode;
+
+use cairn_core::Error;
+use clap::Parser;
+
+use arguments::Arguments;
+use output::Output;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse_from(options::hoisted(std::env::args().collect()));
+    let output = Output {
+        json: arguments.json,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => return output.fail(&Error::internal(format!("no threads can be started: {e}"))),
+    };
+    match runtime.block_on(commands::run(arguments, &output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output.fail(&error),
+    }
+}

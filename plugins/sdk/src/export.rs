@@ -8,8 +8,10 @@
 #[macro_export]
 macro_rules! export {
     ($plugin:ident: $($interface:ident),+ $(,)?) => {
+        // A native build, for unit tests, exports nothing, but the type counts as used.
+        const _: Option<$plugin> = None;
         #[doc(hidden)]
-        #[cfg(target_family = "wasm")] // a native build, for unit tests, exports nothing
+        #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, missing_docs, unused_imports)]
         mod cairn_exports {
             use super::$plugin;

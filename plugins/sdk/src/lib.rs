@@ -1,6 +1,6 @@
 //! The authors' kit: write a plugin as Rust traits, export it with one macro.
 //!
-//! ```ignore
+//! ```text
 //! use cairn_sdk::{export, plugin::*, storage::*};
 //! struct MyStorage;
 //! impl Identity for MyStorage { /* … */ }

@@ -1,0 +1,450 @@
+//! What the command line can say.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use cairn_core::names::{PluginName, SnapshotName, StorageName, VolumeId, VolumeName};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps virtual machines and containers running on a few Linux machines.
+#[derive(Parser)]
+#[command(
+    name = "cairn",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no quorum, 4 denied, 5 not found, \
+                  6 conflict."
+)]
+pub(crate) struct Arguments {
+    /// Data folder of the daemon; commands reach it by the socket there
+    #[arg(
+        long,
+        global = true,
+        env = "CAIRN_DATA",
+        default_value = "/var/lib/cairn",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+    /// Speak to this daemon over HTTPS instead: https://HOST:8006
+    #[arg(long, global = true, env = "CAIRN_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Token for --server (the file `token` of its data folder)
+    #[arg(
+        long,
+        global = true,
+        env = "CAIRN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
+    /// Certificate that --server must have, as PEM (`tls/cert.pem` of its data folder)
+    #[arg(long, global = true, env = "CAIRN_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Print one JSON document and nothing else
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon on this machine
+    Serve(Serve),
+    /// Install plugins, and say what they may do
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Configure storages
+    #[command(subcommand)]
+    Storage(StorageCommand),
+    /// Make and keep volumes: disks and file trees on a storage
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Address to serve HTTPS on
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) address: IpAddr,
+    /// Port to serve HTTPS on; 0 for any that is free (then see the file `listen`)
+    #[arg(long, default_value_t = 8006, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// Name of this node; the machine's host name if not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// What to log: error, warn, info, debug or trace
+    #[arg(long, env = "CAIRN_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Component {
+    /// The plugin's .wasm file
+    pub(crate) file: PathBuf,
+    /// Its signature; FILE.minisig is used by itself if it is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Grant {
+    /// Grant this of what it asks for: `command:zfs`, `files:{config.path}`… (repeat it)
+    #[arg(long = "grant", value_name = "ID")]
+    pub(crate) grants: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Show what a file is and asks for; installs nothing, needs no daemon
+    Inspect(Component),
+    /// Install a plugin, granting what it needs
+    #[command(
+        after_help = "On a terminal you are shown what it asks for, and asked. Without one, nothing is \
+                            granted that --grant doesn't name: the command stops with exit code 4 and prints \
+                            the command that grants."
+    )]
+    Install {
+        #[command(flatten)]
+        component: Component,
+        #[command(flatten)]
+        grant: Grant,
+    },
+    /// List installed plugins
+    List,
+    /// Show a plugin: what it is, what it was granted, how it fares
+    Show {
+        /// The plugin's name
+        name: PluginName,
+    },
+    /// Replace what a plugin is granted
+    Grant {
+        /// The plugin's name
+        name: PluginName,
+        /// All that is granted from now on: `command:zfs`…
+        grants: Vec<String>,
+    },
+    /// Replace a plugin by another version; grants are kept
+    Upgrade {
+        #[command(flatten)]
+        component: Component,
+        #[command(flatten)]
+        grant: Grant,
+    },
+    /// Go back to the version before the last upgrade
+    Rollback {
+        /// The plugin's name
+        name: PluginName,
+    },
+    /// Call a plugin again that was set aside after failures
+    Release {
+        /// The plugin's name
+        name: PluginName,
+    },
+    /// Remove a plugin that no storage uses
+    Remove {
+        /// The plugin's name
+        name: PluginName,
+    },
+    /// Whose signatures are taken
+    #[command(subcommand)]
+    Trust(TrustCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Take a signer's signatures from now on
+    Add {
+        /// A name for the signer
+        name: PluginName,
+        /// The minisign public key: its base64 line, or its file
+        key: String,
+    },
+    /// List the signers
+    List,
+    /// Take a signer's signatures no more
+    Remove {
+        /// The signer's name
+        name: PluginName,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StorageCommand {
+    /// List the types of storage that installed plugins offer
+    Types,
+    /// Add a storage; `cairn storage add TYPE NAME --help` shows the options of its type
+    #[command(disable_help_flag = true)]
+    Add {
+        /// TYPE NAME and the options of the type
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "TYPE NAME [OPTIONS]"
+        )]
+        rest: Vec<String>,
+    },
+    /// List storages with their state and space
+    List,
+    /// Show a storage
+    Show {
+        /// The storage's name
+        name: StorageName,
+    },
+    /// Show a storage's space, state and health
+    Status {
+        /// The storage's name
+        name: StorageName,
+    },
+    /// Change a storage's options; `cairn storage set NAME --help` shows them
+    #[command(disable_help_flag = true)]
+    Set {
+        /// NAME and the options to change
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "NAME [OPTIONS]"
+        )]
+        rest: Vec<String>,
+    },
+    /// Forget a storage; its data stays where it is
+    Remove {
+        /// The storage's name
+        name: StorageName,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum FormatName {
+    Raw,
+    Qcow2,
+    Vmdk,
+    Directory,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ContentName {
+    Images,
+    Rootdir,
+    Iso,
+    Templates,
+    Backup,
+    Snippets,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Make an empty volume
+    #[command(
+        after_help = "Example: cairn volume create vmstore:vm-100-disk-0 --size 32G --guest 100"
+    )]
+    Create {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// Size, binary units: 512M, 32G
+        #[arg(long, value_parser = size, value_name = "SIZE")]
+        size: u64,
+        /// Format; the storage's default if not given
+        #[arg(long)]
+        format: Option<FormatName>,
+        /// What it will hold
+        #[arg(long, default_value = "images")]
+        content: ContentName,
+        /// The guest it belongs to, by VMID
+        #[arg(long, value_name = "VMID", value_parser = clap::value_parser!(u32).range(100..))]
+        guest: Option<u32>,
+    },
+    /// List a storage's volumes
+    List {
+        /// The storage
+        storage: StorageName,
+        /// Only this guest's
+        #[arg(long, value_name = "VMID")]
+        guest: Option<u32>,
+    },
+    /// Show a volume, who has it attached, and its snapshots
+    Show {
+        /// STORAGE:NAME
+        volume: VolumeId,
+    },
+    /// Change a volume's notes, protection or owner
+    #[command(group = ArgGroup::new("change").required(true).multiple(true))]
+    Set {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// Free text
+        #[arg(long, group = "change")]
+        notes: Option<String>,
+        /// Refuse to remove it
+        #[arg(long, group = "change", value_name = "true|false")]
+        protected: Option<bool>,
+        /// Hand it over to this guest; 0 for none
+        #[arg(long, group = "change", value_name = "VMID")]
+        guest: Option<u32>,
+    },
+    /// Make a volume larger
+    Resize {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The new size, binary units: 64G
+        #[arg(value_parser = size)]
+        size: u64,
+        /// It becomes smaller, and what lies past the new size is lost
+        #[arg(long)]
+        shrink: bool,
+    },
+    /// Give a volume another name
+    Rename {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The new name
+        name: VolumeName,
+    },
+    /// Remove a volume and its snapshots
+    Remove {
+        /// STORAGE:NAME
+        volume: VolumeId,
+    },
+    /// Take a snapshot; of several volumes of one storage, all at once
+    #[command(
+        after_help = "Example: cairn volume snapshot vmstore:vm-100-disk-0 vmstore:vm-100-disk-1 before-upgrade"
+    )]
+    Snapshot {
+        /// STORAGE:NAME, one or more
+        #[arg(required = true)]
+        volumes: Vec<VolumeId>,
+        /// The snapshot's name
+        name: SnapshotName,
+    },
+    /// List a volume's snapshots, oldest first
+    Snapshots {
+        /// STORAGE:NAME
+        volume: VolumeId,
+    },
+    /// Remove a snapshot
+    RemoveSnapshot {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The snapshot's name
+        name: SnapshotName,
+    },
+    /// Keep a snapshot from being removed, under a tag
+    Hold {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The snapshot's name
+        name: SnapshotName,
+        /// The tag
+        tag: String,
+    },
+    /// Take a tag away from a snapshot
+    Release {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The snapshot's name
+        name: SnapshotName,
+        /// The tag
+        tag: String,
+    },
+    /// Make a volume what it was at a snapshot
+    Rollback {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The snapshot's name
+        name: SnapshotName,
+    },
+    /// Make a linked clone of a snapshot, on the same storage
+    Clone {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The snapshot it begins as
+        snapshot: SnapshotName,
+        /// The clone's name
+        name: VolumeName,
+        /// The guest it belongs to, by VMID
+        #[arg(long, value_name = "VMID")]
+        guest: Option<u32>,
+        /// A larger size than its source's
+        #[arg(long, value_parser = size, value_name = "SIZE")]
+        size: Option<u64>,
+    },
+    /// Make a linked clone independent of its source
+    Flatten {
+        /// STORAGE:NAME
+        volume: VolumeId,
+    },
+    /// Make a volume a source for clones only
+    Template {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// Make it an ordinary volume again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Attach a volume to the daemon's node and print what to open
+    Attach {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The number of the start; the next one if not given
+        #[arg(long)]
+        epoch: Option<u64>,
+        /// For reading only
+        #[arg(long)]
+        read_only: bool,
+        /// This snapshot of it, for reading
+        #[arg(long, value_name = "NAME")]
+        snapshot: Option<SnapshotName>,
+    },
+    /// Detach a volume from the daemon's node
+    Detach {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The number it was attached under; the last one if not given
+        #[arg(long)]
+        epoch: Option<u64>,
+    },
+    /// Copy a snapshot to another storage, whole or since a base both have
+    Copy {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// The snapshot that is copied
+        snapshot: SnapshotName,
+        /// STORAGE:NAME it becomes
+        to: VolumeId,
+        /// Guid of a snapshot both have: send only what changed since
+        #[arg(long, value_name = "GUID")]
+        base: Option<String>,
+    },
+}
+
+/// A size as people write it; units are binary, as everywhere in this field.
+fn size(text: &str) -> Result<u64, String> {
+    let binary = match text.trim_end_matches(|c: char| !c.is_ascii_digit()).len() {
+        at if text.len() - at == 1 && !text.ends_with(['b', 'B']) => format!("{text}iB"),
+        _ => text.to_owned(),
+    };
+    binary
+        .parse::<bytesize::ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "write a size like 512M, 32G or 1073741824".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(size("32G"), Ok(32 << 30));
+        assert_eq!(size("512MiB"), Ok(512 << 20));
+        assert_eq!(size("1024"), Ok(1024));
+        assert!(size("big").is_err());
+    }
+}

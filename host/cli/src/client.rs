@@ -1,0 +1,176 @@
+//! Requests to a daemon: over the socket in its data folder, or HTTPS with a token.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cairn_api::Problem;
+use cairn_core::{Code, Error};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::arguments::Arguments;
+
+/// Copies of whole volumes take long; the daemon bounds its calls itself.
+const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+    /// The socket, if that is the way.
+    socket: Option<PathBuf>,
+}
+
+impl Client {
+    pub(crate) fn new(arguments: &Arguments) -> Result<Self, Error> {
+        // Installed once a process.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy();
+        let (base, socket) = match &arguments.server {
+            Some(url) => {
+                if let Some(path) = &arguments.ca {
+                    builder = builder.tls_certs_only([certificate(path)?]);
+                }
+                (url.trim_end_matches('/').to_owned(), None)
+            }
+            None => {
+                let socket = arguments.data.join("cairn.sock");
+                builder = builder.unix_socket(socket.clone());
+                ("http://cairn".to_owned(), Some(socket))
+            }
+        };
+        let http = builder
+            .build()
+            .map_err(|e| Error::internal(format!("no HTTP client: {e}")))?;
+        Ok(Self {
+            http,
+            base,
+            token: arguments.token.clone(),
+            socket,
+        })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Error> {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Error> {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Error> {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value, Error> {
+        self.send(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value, Error> {
+        self.send(self.request(Method::PATCH, path).json(body))
+            .await
+    }
+
+    /// Uploads a component, with its signature and grants.
+    pub(crate) async fn upload(
+        &self,
+        path: &str,
+        component: Vec<u8>,
+        minisig: Option<&str>,
+        grants: &[String],
+    ) -> Result<Value, Error> {
+        use base64::Engine;
+        let query: Vec<(&str, &str)> = grants.iter().map(|g| ("grant", g.as_str())).collect();
+        let mut request = self
+            .request(Method::POST, path)
+            .query(&query)
+            .header("content-type", "application/wasm")
+            .body(component);
+        if let Some(minisig) = minisig {
+            let encoded = base64::prelude::BASE64_STANDARD.encode(minisig);
+            request = request.header("x-cairn-signature", encoded);
+        }
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self
+            .http
+            .request(method, format!("{}/api/v1/{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, Error> {
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if response.status().is_success() {
+            let body = response.bytes().await.map_err(|e| self.unreachable(&e))?;
+            if body.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_slice(&body)
+                .map_err(|e| Error::internal(format!("the daemon's answer can't be read: {e}")));
+        }
+        Err(problem(response).await)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Error {
+        let way = match &self.socket {
+            Some(socket) => format!(
+                "no daemon answers at {}: start one with `cairn serve`, or name its data folder with --data",
+                socket.display()
+            ),
+            None => format!(
+                "no daemon answers at {}: {}; is --ca the certificate of that daemon?",
+                self.base,
+                root_cause(error)
+            ),
+        };
+        Error::new(Code::Unavailable, way)
+    }
+}
+
+async fn problem(response: Response) -> Error {
+    let status = response.status();
+    match response.json::<Problem>().await {
+        Ok(problem) => problem.into(),
+        Err(_) => Error::internal(format!(
+            "the server answered {status} and is no cairn daemon?"
+        )),
+    }
+}
+
+fn certificate(path: &PathBuf) -> Result<reqwest::Certificate, Error> {
+    let wrong = |e: String| Error::invalid("ca", format!("{} can't be used: {e}", path.display()));
+    let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    reqwest::Certificate::from_pem(&pem).map_err(|e| wrong(e.to_string()))
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A name as a segment of a path. Names are checked, so this is only for tags and types.
+pub(crate) fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:".contains(&b);
+    text.bytes()
+        .map(|b| {
+            if plain(b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
+}

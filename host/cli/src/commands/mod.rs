@@ -1,0 +1,33 @@
+//! What each command does.
+
+mod plugin;
+mod serve;
+mod storage;
+mod volume;
+
+use cairn_core::Error;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::arguments::{Arguments, Command};
+use crate::client::Client;
+use crate::output::Output;
+
+pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
+    let client = Client::new(&arguments)?;
+    match &arguments.command {
+        Command::Serve(options) => serve::serve(&arguments, options).await,
+        Command::Plugin(command) => plugin::run(&arguments, command, &client, output).await,
+        Command::Storage(command) => storage::run(command, &client, output).await,
+        Command::Volume(command) => volume::run(command, &client, output).await,
+    }
+}
+
+/// A document of the daemon as its type.
+fn read<T: DeserializeOwned>(document: &Value) -> Result<T, Error> {
+    T::deserialize(document).map_err(|e| {
+        Error::internal(format!(
+            "the daemon's answer isn't understood ({e}); is it of another version?"
+        ))
+    })
+}
