@@ -66,7 +66,6 @@ impl Identity for StorageDir {
             "properties": {
                 "path": {
                     "type": "string", "format": "path", "title": "Directory", "minLength": 2,
-                    "pattern": "^(/[A-Za-z0-9_][A-Za-z0-9_.:-]*)+$",
                     "description": "an existing directory on the node, best on a file system of its own",
                     "x-cairn-fixed": true, "x-cairn-order": 1
                 },

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use cairn_bed::{Place, missing, not_root, skip};
+use cairn_bed::{Place, missing, not_root, seconds, skip, wait_until};
 use cairn_storage_tests::Daemon;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -128,8 +128,8 @@ fn create_is_idempotent_and_names_the_difference() {
 #[test]
 fn raw_disks_and_file_trees() {
     let Some(b) = Bench::new() else { return };
-    b.ok("volume create s:raw --size 1000000 --format raw");
-    assert_eq!(b.ok("volume show s:raw")["size_bytes"], 1_000_448);
+    b.ok("volume create s:raw --size 2000000 --format raw");
+    assert_eq!(b.ok("volume show s:raw")["size_bytes"], 2_000_384);
     b.write("raw", 7);
     assert!(b.holds("raw", "", 7));
     b.ok("volume create s:tree --size 0 --format directory --content rootdir");
@@ -291,6 +291,8 @@ fn transfers_are_whole_then_incremental_and_never_over_writes() {
     // A replica that was started from may hold writes: an increment would lose them.
     b.ok("volume attach t:r");
     b.ok("volume detach t:r");
+    b.ok("volume attach s:d --epoch 50");
+    b.ok("volume detach s:d");
     b.ok("volume snapshot s:d three");
     let newest = b.ok("volume snapshots s:d")[1]["guid"]
         .as_str()
@@ -343,11 +345,12 @@ fn a_storage_that_is_gone_says_so_and_comes_back() {
     let away = b.dir.path().with_extension("away");
     std::fs::rename(b.dir.path(), &away).unwrap();
     b.refused("volume list s", 1, "unavailable");
-    let status = b.ok("storage status s");
-    assert_eq!(status["state"], "unavailable");
+    let gone = || (b.ok("storage status s")["state"] == "unavailable").then_some(());
+    wait_until("the storage is shown as unavailable", seconds(30), gone).unwrap();
     // An empty directory in its place is what an unmounted file system looks like: not written to.
     std::fs::create_dir(b.dir.path()).unwrap();
     b.refused("volume create s:e --size 8M", 1, "unavailable");
+    assert_eq!(std::fs::read_dir(b.dir.path()).unwrap().count(), 0);
     std::fs::remove_dir(b.dir.path()).unwrap();
     std::fs::rename(&away, b.dir.path()).unwrap();
     assert_eq!(b.names(), ["d"]);
