@@ -9,7 +9,10 @@ fn the_committed_document_is_what_the_handlers_say() {
         std::fs::write(path, &made).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(made.contains("\"openapi\": \"3.1"), "the document is OpenAPI 3.1");
+    assert!(
+        made.contains("\"openapi\": \"3.1"),
+        "the document is OpenAPI 3.1"
+    );
     assert!(
         committed == made,
         "host/api/openapi.json is not what the handlers say; look at the change, then run \

@@ -50,6 +50,10 @@ pub(crate) fn trap(error: &wasmtime::Error) -> String {
             "it reached code that must not be reached (a panic, or an allocation that failed)"
                 .to_owned()
         }
+        Some(wasmtime::Trap::MemoryOutOfBounds) => {
+            "it left its memory (its stack overflowed by endless recursion, or a wild pointer)"
+                .to_owned()
+        }
         Some(other) => format!("{other}"),
         None => clipped(&format!("{error:#}"), TEXT_MAX_BYTES).to_owned(),
     }

@@ -24,11 +24,24 @@ impl TrustedKey {
         self.key()?;
         // A key is 2 bytes of algorithm, 8 of id (lowest first), 32 of the key itself.
         let bytes = BASE64.decode(self.line()).unwrap_or_default();
-        Ok(hex::encode_upper(bytes.iter().skip(2).take(8).rev().copied().collect::<Vec<u8>>()))
+        Ok(hex::encode_upper(
+            bytes
+                .iter()
+                .skip(2)
+                .take(8)
+                .rev()
+                .copied()
+                .collect::<Vec<u8>>(),
+        ))
     }
 
     fn line(&self) -> &str {
-        self.public_key.trim().lines().last().unwrap_or_default().trim()
+        self.public_key
+            .trim()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim()
     }
 
     fn key(&self) -> Result<PublicKey, Error> {
@@ -80,4 +93,3 @@ pub fn verify(component: &[u8], minisig: &str, trusted: &[TrustedKey]) -> Result
         ),
     ))
 }
-

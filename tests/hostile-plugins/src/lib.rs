@@ -1,1 +1,226 @@
-//! hostile-plugins
+//! A storage plugin that misbehaves on request: its configuration's `mode` says what `volumes.create`
+//! does. Listing always works, so a test can see that the daemon still serves it.
+
+use cairn_sdk::export;
+use cairn_sdk::host::{self, Command, Directory, log};
+use cairn_sdk::plugin::{
+    Asks, CommandAsk, Description, Error, FileAccess, FileAsk, Identity, Kind, RunWish,
+};
+use cairn_sdk::storage::{
+    AttachRequest, Attachment, Backend, CapabilityReport, Changes, Concurrency, Content,
+    DetachRequest, Format, GroupSnapshot, Holder, Page, PageRequest, Reach, State, StatusReport,
+    Volume, VolumeSpec, Volumes,
+};
+use serde::Deserialize;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Hostile;
+
+export!(Hostile: identity, backend, volumes);
+
+#[derive(Deserialize)]
+struct Config {
+    mode: String,
+    path: String,
+}
+
+impl Identity for Hostile {
+    fn describe() -> Description {
+        let command = |command: &str, form: &str| CommandAsk {
+            command: command.to_owned(),
+            arguments: vec![form.to_owned()],
+            why: "to misbehave with".to_owned(),
+            optional: false,
+        };
+        Description {
+            name: "storage-hostile".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kind: Kind::Storage,
+            summary: "Misbehaves on request".to_owned(),
+            author: "The Cairn developers".to_owned(),
+            license: "Apache-2.0".to_owned(),
+            homepage: String::new(),
+            asks: Asks {
+                commands: vec![
+                    command("ls", "{config.path}"),
+                    command("sleep", "{number}"),
+                    command("yes", ""),
+                ],
+                files: vec![FileAsk {
+                    directory: "{config.path}".to_owned(),
+                    access: FileAccess::ReadWrite,
+                    why: "to look for a way out".to_owned(),
+                }],
+                http: Vec::new(),
+                secrets: Vec::new(),
+            },
+            run: RunWish {
+                reuse_instances: false,
+                memory_mib: 16,
+            },
+        }
+    }
+
+    fn config_schema() -> String {
+        r#"{"type": "object", "required": ["path", "mode"], "properties": {
+            "path": {"type": "string", "format": "path"}, "mode": {"type": "string"}}}"#
+            .to_owned()
+    }
+}
+
+impl Backend for Hostile {
+    fn capabilities() -> Result<CapabilityReport, Error> {
+        Ok(CapabilityReport {
+            contents: vec![Content::Images],
+            formats: vec![Format::Raw],
+            reach: Reach::ThisNode,
+            concurrency: Concurrency::OneNodeTrusted,
+            group_snapshot: GroupSnapshot::OneByOne,
+            size_step_bytes: 1,
+            max_volume_bytes: 0,
+            dialect: "none".to_owned(),
+        })
+    }
+
+    fn identity() -> Result<String, Error> {
+        Ok(host::instance())
+    }
+
+    fn activate() -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn deactivate() -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn status() -> Result<StatusReport, Error> {
+        Ok(StatusReport {
+            total_bytes: 1,
+            used_bytes: 0,
+            available_bytes: 1,
+            state: State::Active,
+        })
+    }
+}
+
+impl Volumes for Hostile {
+    fn create(spec: VolumeSpec) -> Result<Volume, Error> {
+        let config: Config = host::config()?;
+        misbehave(&config)?;
+        Ok(volume(&spec.name))
+    }
+
+    fn get(name: String) -> Result<Volume, Error> {
+        Ok(volume(&name))
+    }
+
+    fn list(_request: PageRequest) -> Result<Page, Error> {
+        Ok(Page {
+            volumes: vec![volume("still-here")],
+            next: None,
+        })
+    }
+
+    fn delete(_name: String) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn rename(_name: String, new_name: String, _guest: Option<u32>) -> Result<Volume, Error> {
+        Ok(volume(&new_name))
+    }
+
+    fn set_attributes(name: String, _changes: Changes) -> Result<Volume, Error> {
+        Ok(volume(&name))
+    }
+
+    fn attach(_name: String, _request: AttachRequest) -> Result<Attachment, Error> {
+        Err(Error::unsupported("nothing is here"))
+    }
+
+    fn detach(_name: String, _request: DetachRequest) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn holders(_name: String) -> Result<Vec<Holder>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+fn misbehave(config: &Config) -> Result<(), Error> {
+    let dir = Directory::new(config.path.clone());
+    let read = |path: &str| match dir.read(path) {
+        Ok(bytes) => Err(Error::corrupt(format!("it got out: {} bytes", bytes.len()))),
+        Err(e) => Err(Error::from(e)),
+    };
+    match config.mode.as_str() {
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "memory" => {
+            let mut hoard: Vec<Vec<u8>> = Vec::new();
+            loop {
+                hoard.push(vec![1; 1 << 20]);
+                std::hint::black_box(&hoard);
+            }
+        }
+        "recurse" => Err(Error::internal(recurse(0).to_string())),
+        "trap" => {
+            #[allow(clippy::panic)] // that is what it is for
+            {
+                panic!("on request")
+            }
+        }
+        "flood-log" => {
+            (0..1_000_000).for_each(|i| log::write(log::Level::Info, &format!("line {i}")));
+            Ok(())
+        }
+        "huge-answer" => Err(Error::internal("x".repeat(12 << 20))),
+        "bad-arguments" => run("ls", &["/etc"]),
+        "more-arguments" => run("ls", &[config.path.as_str(), "/etc"]),
+        "ungranted-command" => run("cat", &["/etc/shadow"]),
+        "path-command" => run("/bin/ls", &[config.path.as_str()]),
+        "slow-command" => run("sleep", &["1000"]),
+        "output-bomb" => run("yes", &[]),
+        "path-dotdot" => read("../../../../etc/shadow"),
+        "path-absolute" => read("/etc/shadow"),
+        "path-symlink" => read("link"),
+        "path-proc" => read("/proc/self/environ"),
+        "other-directory" => match Directory::new("/etc").read("shadow") {
+            Ok(_) => Err(Error::corrupt("it got out")),
+            Err(e) => Err(e.into()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    let here = std::hint::black_box([depth; 64]);
+    recurse(depth + 1) + here.iter().sum::<u64>()
+}
+
+fn run(command: &str, arguments: &[&str]) -> Result<(), Error> {
+    let output = Command::new(command)
+        .args(arguments.iter().copied())
+        .output()?;
+    Err(Error::corrupt(format!("it ran: {}", output.stdout.len())))
+}
+
+fn volume(name: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        content: Content::Images,
+        format: Format::Raw,
+        size_bytes: 1,
+        used_bytes: None,
+        parent: None,
+        guest: None,
+        created_ms: None,
+        notes: String::new(),
+        protected: false,
+        template: false,
+        epoch: 0,
+        properties: Vec::new(),
+    }
+}

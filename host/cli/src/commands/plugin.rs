@@ -188,12 +188,7 @@ async fn upgrade(
         grants = inspection.asks.ids();
     }
     let path = format!("{path}/upgrade");
-    let upgraded = client.upload(
-        &path,
-        content,
-        minisig.as_deref(),
-        &grants,
-    );
+    let upgraded = client.upload(&path, content, minisig.as_deref(), &grants);
     let document = upgraded.await?;
     output.show(&document, || {
         println!(
