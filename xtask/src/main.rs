@@ -18,7 +18,6 @@ mod check;
 mod demo;
 mod documents;
 mod limits;
-#[allow(dead_code, reason = "the demo tells its story with it")]
 mod narrate;
 mod plugins;
 mod setup;

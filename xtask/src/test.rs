@@ -14,7 +14,7 @@ use crate::areas::{self, Area, Part};
 use crate::artifacts::{self, Artifact};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{build, demo, documents, setup, shell, suite};
+use crate::{build, documents, setup, shell, suite};
 
 /// Runs the named areas, or all.
 pub(crate) fn run(
@@ -168,9 +168,6 @@ impl Runner<'_> {
     }
 
     fn demo(&self) -> Result<Option<Tally>> {
-        if !demo::is_told() {
-            return Ok(None);
-        }
         println!("\n== demo");
         let own = env::current_exe().context("can't find this program")?;
         let status = Command::new(own)

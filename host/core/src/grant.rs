@@ -227,7 +227,8 @@ fn value(config: &Value, key: &str, first: bool) -> Option<String> {
         Value::Bool(flag) => flag.to_string(),
         _ => return None,
     };
-    let usable = !text.is_empty() && !text.contains('\0') && !(first && text.starts_with('-'));
+    let option = first && text.starts_with('-');
+    let usable = !(text.is_empty() || text.contains('\0') || option);
     usable.then_some(text)
 }
 

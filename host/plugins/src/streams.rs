@@ -13,12 +13,12 @@ use crate::limits::{STDERR_MAX_BYTES, STREAM_CHUNK_BYTES, STREAM_STALL};
 use crate::storage::StorageCalls;
 
 enum Source {
-    Pipe(Box<dyn AsyncRead + Send + Unpin>, Option<Running>),
+    Pipe(Box<dyn AsyncRead + Send + Unpin>, Option<Box<Running>>),
     Plugin(StorageCalls, u64),
 }
 
 enum Sink {
-    Pipe(Box<dyn AsyncWrite + Send + Unpin>, Option<Running>),
+    Pipe(Box<dyn AsyncWrite + Send + Unpin>, Option<Box<Running>>),
     File(File),
     Plugin(StorageCalls, u64),
 }
@@ -66,7 +66,7 @@ impl StorageCalls {
                     self.start(command, arguments, secret_environment, false)?;
                 let stdout = stdout.ok_or_else(|| Error::internal("no pipe from the program"))?;
                 running.group.child.stdin.take();
-                Ok(Source::Pipe(Box::new(stdout), Some(running)))
+                Ok(Source::Pipe(Box::new(stdout), Some(Box::new(running))))
             }
             StreamEnd::Bytes {
                 path,
@@ -95,7 +95,7 @@ impl StorageCalls {
                 let (running, stdin, _) =
                     self.start(command, arguments, secret_environment, true)?;
                 let stdin = stdin.ok_or_else(|| Error::internal("no pipe to the program"))?;
-                Ok(Sink::Pipe(Box::new(stdin), Some(running)))
+                Ok(Sink::Pipe(Box::new(stdin), Some(Box::new(running))))
             }
             StreamEnd::Bytes { path, offset, .. } => {
                 self.may_open(path)?;
@@ -279,7 +279,7 @@ impl Sink {
 }
 
 /// Waits for a program that has seen the end of its stream, or ends it where the stream broke.
-async fn end(running: Option<Running>, complete: bool) -> Result<(), Error> {
+async fn end(running: Option<Box<Running>>, complete: bool) -> Result<(), Error> {
     let Some(mut running) = running else {
         return Ok(());
     };

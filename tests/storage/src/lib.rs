@@ -141,8 +141,13 @@ impl Daemon {
             ("secrets", "name"),
         ] {
             let prefix = kind.trim_end_matches('s').replace("file", "files");
-            for ask in asks["asks"][kind].as_array().into_iter().flatten() {
-                let name = ask[key].as_str().unwrap_or_default();
+            for ask in asks
+                .pointer(&format!("/asks/{kind}"))
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let name = ask.get(key).and_then(Value::as_str).unwrap_or_default();
                 grants.push_str(&format!(" --grant '{prefix}:{name}'"));
             }
         }
