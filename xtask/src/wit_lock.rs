@@ -170,7 +170,7 @@ mod tests {
             create: func(name: string, size: u64) -> result<volume, error>;
             remove: func(name: string) -> result<_, error>;
         }
-        world everything { export volumes; }";
+        world storage { export volumes; }";
 
     /// A folder of contracts, locked.
     fn locked() -> tempfile::TempDir {
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(
             added,
             [
-                "t:storage/everything@1.0.0",
+                "t:storage/storage@1.0.0",
                 "t:storage/volumes@1.0.0",
                 "t:types/errors@1.0.0"
             ]
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_changed_world_is_found() {
         let complaint = complaint(TYPES, &STORAGE.replace("export volumes", "import volumes"));
-        assert!(complaint.contains("t:storage/everything@1.0.0 is published and has changed"));
+        assert!(complaint.contains("t:storage/storage@1.0.0 is published and has changed"));
     }
 
     #[test]
