@@ -43,7 +43,6 @@ pub struct Plugin {
     exports: Exports,
     node: String,
     http: reqwest::Client,
-    running: Semaphore,
     queued: AtomicU64,
     warm: Mutex<Vec<Live>>,
     supervisors: Mutex<HashMap<String, Supervisor>>,
@@ -74,7 +73,6 @@ impl Plugin {
             exports,
             node: node.to_owned(),
             http,
-            running: Semaphore::new(RUNNING_MAX),
             queued: AtomicU64::new(0),
             warm: Mutex::new(Vec::new()),
             supervisors: Mutex::new(HashMap::new()),
@@ -127,6 +125,7 @@ impl Plugin {
             grants,
             scratch: Mutex::default(),
             http: self.http.clone(),
+            running: Semaphore::new(RUNNING_MAX),
         })
     }
 
@@ -140,9 +139,9 @@ impl Plugin {
     ) -> Result<Started<'p>, Error> {
         self.may_call(&binding.instance.name)?;
         let queued = self.queue()?;
-        let permit = match tokio::time::timeout(limit, self.running.acquire()).await {
+        let permit = match tokio::time::timeout(limit, binding.running.acquire()).await {
             Ok(Ok(permit)) => permit,
-            _ => return Err(self.overloaded(function)),
+            _ => return Err(self.overloaded(binding, function)),
         };
         let ticking = self.lane.tick();
         let began = Instant::now();
@@ -224,13 +223,13 @@ impl Plugin {
         Ok(queued)
     }
 
-    fn overloaded(&self, function: &str) -> Error {
+    fn overloaded(&self, binding: &Binding, function: &str) -> Error {
         Error::new(
             Code::Overloaded,
             format!(
-                "{function} of plugin {} found no free place in time: {RUNNING_MAX} calls of it run \
-                 already; `cairn plugin show {0}` shows which",
-                self.version.inspection.name
+                "{function} found no free place in time: {RUNNING_MAX} calls of plugin {} for {} run \
+                 already; does its backend answer?",
+                self.version.inspection.name, binding.instance.name
             ),
         )
     }

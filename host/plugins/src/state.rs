@@ -86,6 +86,8 @@ pub(crate) struct Binding {
     pub(crate) grants: Grants,
     pub(crate) scratch: Mutex<HashMap<String, Vec<u8>>>,
     pub(crate) http: reqwest::Client,
+    /// Places for calls that run at once: a backend that hangs takes only its own.
+    pub(crate) running: tokio::sync::Semaphore,
 }
 
 impl Binding {

@@ -55,7 +55,17 @@ impl Backend for StorageDir {
     fn activate() -> Result<(), Error> {
         let place = Place::open()?;
         place.dir.make_directory(VOLUMES)?;
-        Ok(place.dir.make_directory(TRANSFER)?)
+        place.dir.make_directory(TRANSFER)?;
+        // What was made for sending has no use after the daemon that sent it.
+        for entry in place
+            .dir
+            .list(TRANSFER)?
+            .iter()
+            .filter(|e| e.name.starts_with("send-"))
+        {
+            place.dir.remove(&format!("{TRANSFER}/{}", entry.name))?;
+        }
+        Ok(())
     }
 
     fn deactivate() -> Result<(), Error> {

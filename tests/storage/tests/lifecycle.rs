@@ -185,9 +185,11 @@ fn signatures_count_only_by_trusted_keys_and_for_these_bytes() {
         json!({"state": "trusted", "signer": "signer", "key": signer["id"]})
     );
     let key = fs::read_to_string(&public).unwrap();
+    // minisign leaves leading zeros out.
+    let id = signer["id"].as_str().unwrap().trim_start_matches('0');
     assert!(
-        key.contains(signer["id"].as_str().unwrap()),
-        "the id is the one minisign shows: {key}"
+        key.contains(id),
+        "the id is the one minisign shows: {id}: {key}"
     );
     d.ok("plugin trust remove signer").unwrap();
     assert_eq!(d.ok("plugin trust list").unwrap(), json!([]));
