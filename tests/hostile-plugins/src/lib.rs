@@ -2,9 +2,12 @@
 //! does. Listing always works, so a test can see that the daemon still serves it.
 
 use cairn_sdk::export;
+use cairn_sdk::host::http::{HttpError, Request};
+use cairn_sdk::host::secrets::SecretError;
 use cairn_sdk::host::{self, Command, Directory, log};
 use cairn_sdk::plugin::{
-    Asks, CommandAsk, Description, Error, FileAccess, FileAsk, Identity, Kind, RunWish,
+    Asks, Cause, CommandAsk, Description, Error, FileAccess, FileAsk, Identity, Kind, RunWish,
+    SecretAsk,
 };
 use cairn_sdk::storage::{
     AttachRequest, Attachment, Backend, CapabilityReport, Changes, Concurrency, Content,
@@ -53,7 +56,10 @@ impl Identity for Hostile {
                     why: "to look for a way out".to_owned(),
                 }],
                 http: Vec::new(),
-                secrets: Vec::new(),
+                secrets: vec![SecretAsk {
+                    name: "password".to_owned(),
+                    why: "to tell it to everyone".to_owned(),
+                }],
             },
             run: RunWish {
                 reuse_instances: false,
@@ -64,7 +70,8 @@ impl Identity for Hostile {
 
     fn config_schema() -> String {
         r#"{"type": "object", "required": ["path", "mode"], "properties": {
-            "path": {"type": "string", "format": "path"}, "mode": {"type": "string"}}}"#
+            "path": {"type": "string", "format": "path"}, "mode": {"type": "string"},
+            "password": {"type": "string", "x-cairn-secret": true}}}"#
             .to_owned()
     }
 }
@@ -191,6 +198,31 @@ fn misbehave(config: &Config) -> Result<(), Error> {
             Ok(_) => Err(Error::corrupt("it got out")),
             Err(e) => Err(e.into()),
         },
+        "secret-told" => match host::secrets::get("password") {
+            Ok(secret) => {
+                log::write(log::Level::Info, &format!("the password is {secret}"));
+                Err(Error::internal(format!("the password is {secret}")))
+            }
+            Err(_) => Err(Error::internal("no password")),
+        },
+        "secret-ungranted" => match host::secrets::get("token") {
+            Err(SecretError::Denied(why)) => Err(Error::new(Cause::Denied(why.clone()), why)),
+            _ => Err(Error::corrupt("it got a secret")),
+        },
+        "http-ungranted" => {
+            let request = Request {
+                method: "GET".to_owned(),
+                url: "http://127.0.0.1:1/".to_owned(),
+                headers: Vec::new(),
+                secret_headers: Vec::new(),
+                body: Vec::new(),
+                timeout_ms: 0,
+            };
+            match host::http::fetch(&request) {
+                Err(HttpError::Denied(why)) => Err(Error::new(Cause::Denied(why.clone()), why)),
+                _ => Err(Error::corrupt("it reached a server")),
+            }
+        }
         _ => Ok(()),
     }
 }

@@ -112,6 +112,39 @@ fn files_outside_the_directory_stay_closed() {
 }
 
 #[test]
+fn secrets_and_servers_need_a_grant_and_no_secret_is_told() {
+    let b = Bench::new();
+    b.ends("secret-ungranted", 4, "denied", "`token` is not granted");
+    b.ends(
+        "http-ungranted",
+        4,
+        "denied",
+        "http://127.0.0.1:1 is not granted",
+    );
+    let path = b.dir.path().display().to_string();
+    let file = b.dir.path().join("password");
+    std::fs::write(&file, "correct horse battery staple\n").unwrap();
+    let add = format!(
+        "storage add hostile s --path {path} --mode secret-told --password-file {}",
+        file.display()
+    );
+    let added = b.daemon.ok(&add).unwrap();
+    assert_eq!(added["secrets_set"], serde_json::json!(["password"]));
+    let problem = b
+        .daemon
+        .refused("volume create s:v --size 1", 1, "plugin-failed")
+        .unwrap();
+    assert_eq!(problem["detail"], "the password is ********");
+    let told = [
+        b.daemon.log(),
+        added.to_string(),
+        b.daemon.ok("storage show s").unwrap().to_string(),
+    ];
+    assert!(told.iter().all(|text| !text.contains("battery staple")));
+    assert!(told[0].contains("the password is ********"));
+}
+
+#[test]
 fn floods_are_cut() {
     let b = Bench::new();
     let path = b.dir.path().display().to_string();

@@ -15,8 +15,7 @@ use cairn_bed::{Place, missing, skip};
 use cairn_storage_tests::{Daemon, plugins};
 use serde_json::json;
 
-const GRANTS: &str =
-    "--grant command:ls --grant command:sleep --grant command:yes --grant 'files:{config.path}'";
+const GRANTS: &str = "--grant command:ls --grant command:sleep --grant command:yes --grant 'files:{config.path}' --grant secret:password";
 
 fn component() -> PathBuf {
     plugins().unwrap().join("test/hostile_plugins.wasm")
