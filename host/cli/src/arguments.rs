@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use cairn_core::names::{PluginName, SnapshotName, StorageName, VolumeId, VolumeName};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+const GLOBAL: &str = "Global options";
+
 /// Keeps virtual machines and containers running on a few Linux machines.
 #[derive(Parser)]
 #[command(
@@ -20,28 +22,42 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "CAIRN_DATA",
         default_value = "/var/lib/cairn",
         value_name = "DIR"
     )]
     pub(crate) data: PathBuf,
     /// Speak to this daemon over HTTPS instead: https://HOST:8006
-    #[arg(long, global = true, env = "CAIRN_SERVER", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "CAIRN_SERVER",
+        value_name = "URL"
+    )]
     pub(crate) server: Option<String>,
     /// Token for --server (the file `token` of its data folder)
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "CAIRN_TOKEN",
         value_name = "TOKEN",
         hide_env_values = true
     )]
     pub(crate) token: Option<String>,
     /// Certificate that --server must have, as PEM (`tls/cert.pem` of its data folder)
-    #[arg(long, global = true, env = "CAIRN_CA", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "CAIRN_CA",
+        value_name = "FILE"
+    )]
     pub(crate) ca: Option<PathBuf>,
     /// Print one JSON document and nothing else
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -50,6 +66,9 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon on this machine
+    #[command(
+        after_help = "Example: cairn serve --data /var/lib/cairn --address 0.0.0.0 --node n1"
+    )]
     Serve(Serve),
     /// Install plugins, and say what they may do
     #[command(subcommand)]
@@ -97,12 +116,22 @@ pub(crate) struct Grant {
 #[derive(Subcommand)]
 pub(crate) enum PluginCommand {
     /// Show what a file is and asks for; installs nothing, needs no daemon
-    Inspect(Component),
+    #[command(
+        after_help = "A signature is checked against the daemon's trust list, so --signature needs a daemon."
+    )]
+    Inspect {
+        /// The plugin's .wasm file
+        file: PathBuf,
+        /// Its signature, to be checked
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
+    },
     /// Install a plugin, granting what it needs
     #[command(
         after_help = "On a terminal you are shown what it asks for, and asked. Without one, nothing is \
                             granted that --grant doesn't name: the command stops with exit code 4 and prints \
-                            the command that grants."
+                            the command that grants.\n\n\
+                            Example: cairn plugin install storage_zfs.wasm --grant command:zfs --grant command:zpool"
     )]
     Install {
         #[command(flatten)]
@@ -122,7 +151,11 @@ pub(crate) enum PluginCommand {
         /// The plugin's name
         name: PluginName,
         /// All that is granted from now on: `command:zfs`…
+        #[arg(value_name = "ID", required_unless_present = "nothing")]
         grants: Vec<String>,
+        /// Take all grants away
+        #[arg(long, conflicts_with = "grants")]
+        nothing: bool,
     },
     /// Replace a plugin by another version; grants are kept
     Upgrade {
@@ -261,8 +294,11 @@ pub(crate) enum VolumeCommand {
         /// Only this guest's
         #[arg(long, value_name = "VMID")]
         guest: Option<u32>,
+        /// Only what holds this
+        #[arg(long)]
+        content: Option<ContentName>,
     },
-    /// Show a volume, who has it attached, and its snapshots
+    /// Show a volume and who has it attached
     Show {
         /// STORAGE:NAME
         volume: VolumeId,
@@ -354,6 +390,9 @@ pub(crate) enum VolumeCommand {
         name: SnapshotName,
     },
     /// Make a linked clone of a snapshot, on the same storage
+    #[command(
+        after_help = "Example: cairn volume clone vmstore:vm-100-disk-0 golden vm-101-disk-0 --guest 101"
+    )]
     Clone {
         /// STORAGE:NAME
         volume: VolumeId,
@@ -362,7 +401,7 @@ pub(crate) enum VolumeCommand {
         /// The clone's name
         name: VolumeName,
         /// The guest it belongs to, by VMID
-        #[arg(long, value_name = "VMID")]
+        #[arg(long, value_name = "VMID", value_parser = clap::value_parser!(u32).range(100..))]
         guest: Option<u32>,
         /// A larger size than its source's
         #[arg(long, value_parser = size, value_name = "SIZE")]
@@ -402,8 +441,14 @@ pub(crate) enum VolumeCommand {
         /// The number it was attached under; the last one if not given
         #[arg(long)]
         epoch: Option<u64>,
+        /// Detach it though its node doesn't answer: that node must be known to be dead
+        #[arg(long)]
+        force: bool,
     },
     /// Copy a snapshot to another storage, whole or since a base both have
+    #[command(
+        after_help = "Example: cairn volume copy vmstore:vm-100-disk-0 monday backup:vm-100-disk-0"
+    )]
     Copy {
         /// STORAGE:NAME
         volume: VolumeId,

@@ -33,6 +33,10 @@ impl Client {
             .no_proxy();
         let (base, socket) = match &arguments.server {
             Some(url) => {
+                if !url.starts_with("https://") {
+                    // The token would be sent in the clear.
+                    return Err(Error::invalid("server", "write it as https://HOST:8006"));
+                }
                 if let Some(path) = &arguments.ca {
                     builder = builder.tls_certs_only([certificate(path)?]);
                 }
@@ -122,18 +126,32 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        let way = match &self.socket {
-            Some(socket) => format!(
-                "no daemon answers at {}: start one with `cairn serve`, or name its data folder with --data",
-                socket.display()
-            ),
-            None => format!(
-                "no daemon answers at {}: {}; is --ca the certificate of that daemon?",
-                self.base,
-                root_cause(error)
-            ),
+        let cause = root_cause(error);
+        let place = match &self.socket {
+            Some(socket) => socket.display().to_string(),
+            None => self.base.clone(),
         };
-        Error::new(Code::Unavailable, way)
+        let sentence = if !error.is_connect() {
+            format!(
+                "the daemon at {place} went away before it answered ({cause}); what was asked may be done or not: \
+                 look, and ask again"
+            )
+        } else if self.socket.is_some() && cause.contains("Permission denied") {
+            format!(
+                "this user may not use {place}: run this as the daemon's user (root), or use --server and --token"
+            )
+        } else if self.socket.is_some() {
+            format!(
+                "no daemon answers at {place}: start one with `cairn serve`, or name its data folder with --data"
+            )
+        } else if cause.contains("certificate") {
+            format!(
+                "{place} has another certificate than expected ({cause}): is --ca the `tls/cert.pem` of that daemon?"
+            )
+        } else {
+            format!("no daemon answers at {place}: {cause}")
+        };
+        Error::new(Code::Unavailable, sentence)
     }
 }
 
@@ -142,7 +160,7 @@ async fn problem(response: Response) -> Error {
     match response.json::<Problem>().await {
         Ok(problem) => problem.into(),
         Err(_) => Error::internal(format!(
-            "the server answered {status} and is no cairn daemon?"
+            "what answers is no Cairn daemon, or of another version: it said {status}"
         )),
     }
 }

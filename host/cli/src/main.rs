@@ -24,9 +24,14 @@ use arguments::Arguments;
 use output::Output;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(options::hoisted(std::env::args().collect()));
+    let line = options::hoisted(std::env::args_os().collect());
+    // Asked before the line is parsed: wrong usage must be one document, too.
     let output = Output {
-        json: arguments.json,
+        json: line.iter().any(|word| word == "--json"),
+    };
+    let arguments = match Arguments::try_parse_from(line) {
+        Ok(arguments) => arguments,
+        Err(error) => output.misused(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod component;
 mod plugin;
 mod serve;
 mod storage;
@@ -14,9 +15,12 @@ use crate::client::Client;
 use crate::output::Output;
 
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
+    if let Command::Serve(options) = &arguments.command {
+        return serve::serve(&arguments, options, output).await;
+    }
     let client = Client::new(&arguments)?;
     match &arguments.command {
-        Command::Serve(options) => serve::serve(&arguments, options).await,
+        Command::Serve(_) => Ok(()),
         Command::Plugin(command) => plugin::run(&arguments, command, &client, output).await,
         Command::Storage(command) => storage::run(command, &client, output).await,
         Command::Volume(command) => volume::run(command, &client, output).await,

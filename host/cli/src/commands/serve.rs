@@ -1,16 +1,23 @@
 //! `cairn serve`: the daemon.
 
+use std::io::Write;
 use std::str::FromStr;
 
 use cairn_api::ServeOptions;
 use cairn_core::Error;
 use cairn_node::Node;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Serve};
+use crate::output::Output;
 
-pub(super) async fn serve(arguments: &Arguments, options: &Serve) -> Result<(), Error> {
+pub(super) async fn serve(
+    arguments: &Arguments,
+    options: &Serve,
+    output: &Output,
+) -> Result<(), Error> {
     let filter = EnvFilter::from_str(&options.log)
         .map_err(|e| Error::invalid("log", format!("`{}` is no level: {e}", options.log)))?;
     tracing_subscriber::fmt()
@@ -25,11 +32,16 @@ pub(super) async fn serve(arguments: &Arguments, options: &Serve) -> Result<(), 
         signal(SignalKind::terminate()).map_err(|e| Error::internal(format!("no signals: {e}")))?;
     let node = Node::open(&arguments.data, &name).await?;
     let ready = |listening: &cairn_api::Listening| {
-        println!(
-            "cairn: node {name} is ready at https://{} and {}",
-            listening.https,
-            listening.socket.display()
-        );
+        let (https, socket) = (listening.https, listening.socket.display());
+        let line = if output.json {
+            json!({"node": name, "https": format!("https://{https}"), "socket": socket.to_string()})
+                .to_string()
+        } else {
+            format!("cairn: node {name} is ready at https://{https} and {socket}")
+        };
+        // A daemon doesn't end because nobody reads its line.
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     };
     let options = ServeOptions {
         address: options.address,

@@ -1,8 +1,8 @@
 //! `cairn storage …`
 
-use cairn_core::Error;
 use cairn_core::schema::Schema;
 use cairn_core::storage::{HealthFact, Level, StorageState, StorageStatus};
+use cairn_core::{Code, Error};
 use cairn_node::records::{Storage, StorageReport, StorageType};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use super::read;
 use crate::arguments::StorageCommand;
 use crate::client::{Client, segment};
 use crate::options;
-use crate::output::{Output, bytes, facts, table};
+use crate::output::{Output, bytes, clean, facts, say, table};
 
 pub(super) async fn run(
     command: &StorageCommand,
@@ -37,7 +37,7 @@ pub(super) async fn run(
         StorageCommand::Remove { name } => {
             client.delete(&format!("storage/{name}")).await?;
             output.show(&json!({"removed": name}), || {
-                println!("storage {name} is forgotten; its data stays")
+                say(format!("storage {name} is forgotten; its data stays"))
             });
             Ok(())
         }
@@ -61,6 +61,13 @@ async fn types(client: &Client, output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
+fn unsaid(what: &str, usage: &str) -> Error {
+    Error::new(
+        Code::Invalid,
+        format!("{what} is missing\n\nUsage: {usage}"),
+    )
+}
+
 fn is_help(word: &String) -> bool {
     word == "--help" || word == "-h"
 }
@@ -70,10 +77,10 @@ async fn add(rest: &[String], client: &Client, output: &Output) -> Result<(), Er
                  `cairn storage add TYPE NAME --help` shows the options of one";
     let Some(type_name) = rest.first().filter(|word| !word.starts_with('-')) else {
         if rest.first().is_some_and(is_help) {
-            println!("Add a storage\n\nUsage: {usage}");
+            say(format!("Add a storage\n\nUsage: {usage}"));
             return Ok(());
         }
-        return Err(Error::invalid("usage", usage));
+        return Err(unsaid("TYPE NAME", usage));
     };
     let document = client
         .get(&format!("storage-types/{}", segment(type_name)))
@@ -87,9 +94,9 @@ async fn add(rest: &[String], client: &Client, output: &Output) -> Result<(), Er
         .get(if name.is_some() { 2 } else { 1 }..)
         .unwrap_or_default();
     if name.is_none() && !line.iter().any(is_help) {
-        return Err(Error::invalid("usage", usage));
+        return Err(unsaid("NAME", usage));
     }
-    let (config, force) = options::read(&command, &found.summary, &schema, line, false)?;
+    let (config, force) = options::read(&command, &found.summary, &schema, line, false, output)?;
     let path = if force {
         "storage?force=true"
     } else {
@@ -99,7 +106,7 @@ async fn add(rest: &[String], client: &Client, output: &Output) -> Result<(), Er
     let document = client.post(path, &body).await?;
     let storage: Storage = read(&document)?;
     output.show(&document, || {
-        println!("storage {} is added", storage.name);
+        say(format!("storage {} is added", storage.name));
         show(&storage);
     });
     Ok(())
@@ -110,10 +117,10 @@ async fn set(rest: &[String], client: &Client, output: &Output) -> Result<(), Er
         "cairn storage set NAME [OPTIONS]; `cairn storage set NAME --help` shows the options";
     let Some(name) = rest.first().filter(|word| !word.starts_with('-')) else {
         if rest.first().is_some_and(is_help) {
-            println!("Change a storage's options\n\nUsage: {usage}");
+            say(format!("Change a storage's options\n\nUsage: {usage}"));
             return Ok(());
         }
-        return Err(Error::invalid("usage", usage));
+        return Err(unsaid("NAME", usage));
     };
     let storage: Storage = read(&client.get(&format!("storage/{}", segment(name))).await?)?;
     let document = client
@@ -128,12 +135,10 @@ async fn set(rest: &[String], client: &Client, output: &Output) -> Result<(), Er
         &schema,
         line,
         true,
+        output,
     )?;
     if config.is_empty() {
-        return Err(Error::invalid(
-            "usage",
-            "name at least one option to change",
-        ));
+        return Err(unsaid("an option to change", usage));
     }
     let document = client
         .patch(
@@ -210,22 +215,20 @@ fn show(storage: &Storage) {
         rows.push(("identity", identity.clone()));
     }
     for (key, value) in storage.config.as_object().into_iter().flatten() {
-        rows.push(("option", format!("{key} = {value}")));
+        let text = value.as_str().map_or(value.to_string(), str::to_owned);
+        rows.push(("option", format!("{key} = {text}")));
     }
     for secret in &storage.secrets_set {
         rows.push(("secret", format!("{secret} is set")));
     }
     facts(&rows);
     for finding in &storage.findings {
-        println!(
-            "{}: {}",
-            if finding.level == Level::Ok {
-                "note"
-            } else {
-                "warning"
-            },
-            finding.message
-        );
+        let word = if finding.level == Level::Ok {
+            "note"
+        } else {
+            "warning"
+        };
+        say(format!("{word}: {}", clean(&finding.message)));
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::read;
 use crate::arguments::{ContentName, FormatName, VolumeCommand};
 use crate::client::{Client, segment};
-use crate::output::{Output, bytes, facts, table};
+use crate::output::{Output, bytes, clean, facts, moment, say, table};
 
 pub(super) async fn run(
     command: &VolumeCommand,
@@ -31,8 +31,16 @@ pub(super) async fn run(
             let path = format!("storage/{}/volumes", volume.storage);
             made(client.post(&path, &spec).await?, "is there", volume, output)
         }
-        VolumeCommand::List { storage, guest } => {
-            list(storage.as_str(), *guest, client, output).await
+        VolumeCommand::List {
+            storage,
+            guest,
+            content,
+        } => {
+            let mut only = guest.map(|g| format!("&guest={g}")).unwrap_or_default();
+            if let Some(content) = content {
+                only.push_str(&format!("&content={}", word(&Content::from(*content))));
+            }
+            list(storage.as_str(), &only, client, output).await
         }
         VolumeCommand::Show { volume } => show(volume, client, output).await,
         VolumeCommand::Set {
@@ -116,10 +124,13 @@ pub(super) async fn run(
             let body = json!({"epoch": epoch, "read_only": read_only, "snapshot": snapshot});
             attached(client.post(&below(volume, "attach"), &body).await?, output)
         }
-        VolumeCommand::Detach { volume, epoch } => {
-            client
-                .post(&below(volume, "detach"), &json!({"epoch": epoch}))
-                .await?;
+        VolumeCommand::Detach {
+            volume,
+            epoch,
+            force,
+        } => {
+            let body = json!({"epoch": epoch, "force": force});
+            client.post(&below(volume, "detach"), &body).await?;
             done(
                 json!({"detached": volume.to_string()}),
                 &format!("volume {volume} is detached"),
@@ -224,14 +235,14 @@ fn below(volume: &VolumeId, what: &str) -> String {
 }
 
 fn done(document: Value, sentence: &str, output: &Output) -> Result<(), Error> {
-    output.show(&document, || println!("{sentence}"));
+    output.show(&document, || say(sentence));
     Ok(())
 }
 
 fn made(document: Value, what: &str, asked: &VolumeId, output: &Output) -> Result<(), Error> {
     let volume: Volume = read(&document)?;
     output.show(&document, || {
-        println!("volume {}:{} {what}", asked.storage, volume.name);
+        say(format!("volume {}:{} {what}", asked.storage, volume.name));
         show_volume(&volume);
     });
     Ok(())
@@ -254,30 +265,24 @@ fn attached(document: Value, output: &Output) -> Result<(), Error> {
 fn copied(document: Value, to: &VolumeId, output: &Output) -> Result<(), Error> {
     let copied: Copied = read(&document)?;
     output.show(&document, || {
-        println!(
+        say(clean(&format!(
             "{} went over as {}; {to}@{} is there (guid {})",
             bytes(copied.bytes),
             copied.format,
             copied.snapshot.name,
             copied.snapshot.guid
-        );
+        )));
     });
     Ok(())
 }
 
-async fn list(
-    storage: &str,
-    guest: Option<u32>,
-    client: &Client,
-    output: &Output,
-) -> Result<(), Error> {
+async fn list(storage: &str, only: &str, client: &Client, output: &Output) -> Result<(), Error> {
     let mut all = Vec::new();
     let mut after = String::new();
     loop {
-        let guest = guest.map(|g| format!("&guest={g}")).unwrap_or_default();
         let document = client
             .get(&format!(
-                "storage/{storage}/volumes?limit=10000{guest}{after}"
+                "storage/{storage}/volumes?limit=10000{only}{after}"
             ))
             .await?;
         let page: VolumePage = read(&document)?;
@@ -323,10 +328,10 @@ async fn show(volume: &VolumeId, client: &Client, output: &Output) -> Result<(),
             } else {
                 ""
             };
-            println!(
+            say(clean(&format!(
                 "attached on node {} under epoch {}{how}",
                 holder.node, holder.epoch
-            );
+            )));
         }
     });
     Ok(())
@@ -349,6 +354,9 @@ fn show_volume(volume: &Volume) {
         ),
         ("epoch", volume.epoch.to_string()),
     ];
+    if let Some(created) = volume.created_ms {
+        rows.push(("made", moment(created)));
+    }
     if let Some(parent) = &volume.parent {
         rows.push(("clone of", format!("{}@{}", parent.volume, parent.snapshot)));
     }
@@ -375,6 +383,7 @@ fn show_snapshots(snapshots: &[Snapshot]) {
         vec![
             s.volume.clone(),
             s.name.clone(),
+            moment(s.created_ms),
             s.guid.clone(),
             bytes(s.size_bytes),
             s.used_bytes.map(bytes).unwrap_or_default(),
@@ -382,7 +391,9 @@ fn show_snapshots(snapshots: &[Snapshot]) {
         ]
     });
     table(
-        &["volume", "snapshot", "guid", "size", "used", "held by"],
+        &[
+            "volume", "snapshot", "taken", "guid", "size", "used", "held by",
+        ],
         rows.collect(),
         "no snapshots; `cairn volume snapshot STORAGE:NAME SNAPSHOT` takes one",
     );
