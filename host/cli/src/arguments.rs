@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use cairn_core::names::{PluginName, SnapshotName, StorageName, VolumeId, VolumeName};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::size::size;
+
 const GLOBAL: &str = "Global options";
 
 /// Keeps virtual machines and containers running on a few Linux machines.
@@ -150,7 +152,7 @@ pub(crate) enum PluginCommand {
     Grant {
         /// The plugin's name
         name: PluginName,
-        /// All that is granted from now on: `command:zfs`…
+        /// All that is granted from now on: `command:zfs`…; or --nothing
         #[arg(value_name = "ID", required_unless_present = "nothing")]
         grants: Vec<String>,
         /// Take all grants away
@@ -462,18 +464,6 @@ pub(crate) enum VolumeCommand {
     },
 }
 
-/// A size as people write it; units are binary, as everywhere in this field.
-fn size(text: &str) -> Result<u64, String> {
-    let binary = match text.trim_end_matches(|c: char| !c.is_ascii_digit()).len() {
-        at if text.len() - at == 1 && !text.ends_with(['b', 'B']) => format!("{text}iB"),
-        _ => text.to_owned(),
-    };
-    binary
-        .parse::<bytesize::ByteSize>()
-        .map(|size| size.as_u64())
-        .map_err(|_| "write a size like 512M, 32G or 1073741824".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -483,13 +473,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes_are_binary() {
-        assert_eq!(size("32G"), Ok(32 << 30));
-        assert_eq!(size("512MiB"), Ok(512 << 20));
-        assert_eq!(size("1024"), Ok(1024));
-        assert!(size("big").is_err());
     }
 }

@@ -8,12 +8,14 @@
 //! | `commands` | what each command does |
 //! | `options` | options of a storage type, from its plugin's schema |
 //! | `output` | documents for programs, tables for people |
+//! | `size` | sizes as people write them |
 
 mod arguments;
 mod client;
 mod commands;
 mod options;
 mod output;
+mod size;
 
 use std::process::ExitCode;
 

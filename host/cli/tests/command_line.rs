@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 fn cairn(arguments: &[&str]) -> Output {
@@ -88,6 +90,11 @@ fn wrong_usage_exits_with_2() {
             text(&output.stderr)
         );
         assert!(!output.stderr.is_empty(), "{arguments:?}");
+        let output = cairn(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let problem: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(problem["code"], "invalid", "{arguments:?}: {problem}");
+        assert!(output.stderr.is_empty(), "one document and nothing else");
     }
 }
 
@@ -96,4 +103,21 @@ fn a_file_that_is_not_there_is_not_found() {
     let output = cairn(&["plugin", "inspect", "/no/such.wasm"]);
     assert_eq!(output.status.code(), Some(5));
     assert!(text(&output.stderr).contains("/no/such.wasm"));
+}
+
+#[test]
+fn a_file_without_end_is_refused() {
+    let output = cairn(&["plugin", "inspect", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("64.0 MiB"));
+}
+
+#[test]
+fn a_path_need_not_be_unicode() {
+    let output = Command::new(env!("CARGO_BIN_EXE_cairn"))
+        .args(["plugin", "inspect"])
+        .arg(OsStr::from_bytes(b"/no/\xff.wasm"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
 }

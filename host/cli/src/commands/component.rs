@@ -358,3 +358,60 @@ fn asks_lines(asks: &Asks) -> Vec<String> {
     let cleaned = lines.iter().map(|line| clean(line).into_owned());
     cleaned.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asks(commands: Value) -> Asks {
+        let commands: Vec<Value> = commands
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| json!({"command": c[0], "arguments": c[1], "why": "", "optional": c[2]}))
+            .collect();
+        let asks = json!({"commands": commands, "files": [], "http": [], "secrets": []});
+        serde_json::from_value(asks).unwrap()
+    }
+
+    fn version(asks: Asks, granted: &[&str]) -> Version {
+        let granted: Vec<String> = granted.iter().map(|id| (*id).to_owned()).collect();
+        let granted = asks.select(&granted);
+        let inspection = json!({
+            "name": "storage-x", "version": "1.0.0", "kind": "storage", "summary": "", "author": "",
+            "license": "", "homepage": "", "digest": "sha256:0", "size_bytes": 0, "imports": [],
+            "exports": [], "asks": asks, "reuse_instances": false, "memory_mib": 1,
+            "config_schema": {}, "signature": {"state": "none"},
+        });
+        let inspection = serde_json::from_value(inspection).unwrap();
+        Version {
+            inspection,
+            granted,
+        }
+    }
+
+    #[test]
+    fn an_upgrade_shows_what_grew_and_what_shrank() {
+        let old = asks(json!([["zfs", ["list", "create {name}"], false]]));
+        let old = version(old, &["command:zfs"]);
+        let new = asks(json!([["zfs", ["list", "destroy {name}"], false]]));
+        let growth = Growth::of(&new, &old);
+        assert_eq!(growth.more, ["command:zfs destroy {name}"]);
+        assert_eq!(growth.less, ["command:zfs create {name}"]);
+        assert_eq!(growth.ids, ["command:zfs"]);
+        let same = Growth::of(&old.inspection.asks, &old);
+        assert!(same.more.is_empty() && same.less.is_empty() && same.ids.is_empty());
+    }
+
+    #[test]
+    fn what_was_refused_before_is_not_asked_again_unless_it_is_needed() {
+        let both = json!([["zfs", ["list"], false], ["mount", ["{name}"], true]]);
+        let old = version(asks(both.clone()), &["command:zfs"]);
+        let growth = Growth::of(&asks(both.clone()), &old);
+        assert!(growth.more.is_empty() && growth.ids.is_empty());
+        let old = version(asks(both.clone()), &[]);
+        assert_eq!(Growth::of(&asks(both), &old).ids, ["command:zfs"]);
+    }
+}

@@ -80,7 +80,7 @@ async fn add(rest: &[String], client: &Client, output: &Output) -> Result<(), Er
             say(format!("Add a storage\n\nUsage: {usage}"));
             return Ok(());
         }
-        return Err(unsaid("TYPE NAME", usage));
+        return Err(unsaid("TYPE", usage));
     };
     let document = client
         .get(&format!("storage-types/{}", segment(type_name)))
