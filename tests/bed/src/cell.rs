@@ -106,6 +106,11 @@ impl Cell {
         Host::inside(name, self.enter())
     }
 
+    /// The network of the cell, for a thread that wants to enter it.
+    pub(crate) fn network(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.init_pid).into()
+    }
+
     fn wait_ready(&mut self) -> Result<u32> {
         let (ready, log) = (self.dir.join("ready"), self.dir.join("init.log"));
         let mut said = String::new();
