@@ -4,7 +4,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`Node`] | everything one daemon holds; opens the data folder |
-//! | `plugins` | install, upgrade, grant, roll back, remove; the trust list |
+//! | `plugins` | install, upgrade, grant, roll back, remove |
+//! | `grants` | what a version is granted, at install and at an upgrade |
+//! | `trust` | whose signatures are taken |
 //! | `storages` | add, set, remove, activate; status with its age |
 //! | `volumes` | volumes, snapshots, clones: one call at a time a volume |
 //! | `transfer` | copies between storages of this node |
@@ -21,12 +23,14 @@
 )]
 
 mod components;
+mod grants;
 mod locks;
 mod node;
 mod plugins;
 pub mod records;
 mod storages;
 mod transfer;
+mod trust;
 mod volumes;
 
 pub use node::Node;

@@ -1,4 +1,4 @@
-//! Plugins of this node: install, upgrade, grant, roll back, remove; and whose signatures are taken.
+//! Plugins of this node: install, upgrade, grant, roll back, remove.
 //!
 //! ```text
 //!  install ──▶ active ──upgrade──▶ active + previous ──rollback──▶ the two change places
@@ -13,11 +13,12 @@ use std::sync::{Arc, PoisonError};
 use cairn_core::names::PluginName;
 use cairn_core::plugin::{Inspection, Installed, Version};
 use cairn_core::{Code, Error};
-use cairn_plugins::{Plugin, TrustedKey, verify};
+use cairn_plugins::{Plugin, verify};
 use cairn_store::{Change, Expect};
 
 use crate::Node;
-use crate::records::{PluginDetail, PluginSummary, TrustedSigner};
+use crate::grants::{granted, known, regranted};
+use crate::records::{PluginDetail, PluginSummary};
 
 impl Node {
     /// Reads what a component is; nothing is installed.
@@ -79,11 +80,11 @@ impl Node {
         Ok((self.plugin(&name)?, true))
     }
 
-    /// Replaces the active version. Grants are kept; what the new one asks beyond them must be in
-    /// `grants`.
+    /// Replaces the active version. What was granted stays granted, as far as it is still asked for;
+    /// what goes beyond is granted only where `grants` names it, and shown as not granted otherwise.
     ///
     /// # Errors
-    /// `denied` naming what is new and not granted; `not-found` where it isn't installed.
+    /// `denied` naming what it needs beyond what was granted; `not-found` where it isn't installed.
     pub async fn upgrade_plugin(
         &self,
         name: &PluginName,
@@ -238,7 +239,9 @@ impl Node {
     pub fn plugin(&self, name: &PluginName) -> Result<PluginDetail, Error> {
         let (installed, _) = self.installed(name)?.ok_or_else(|| no_plugin(name))?;
         let loaded = self.loaded_plugin(name);
+        let active = &installed.active;
         Ok(PluginDetail {
+            not_granted: active.inspection.asks.ungranted(&active.granted),
             installed,
             statistics: loaded.as_ref().map(|p| p.statistics()).unwrap_or_default(),
             failure: loaded.err().map(|e| e.message),
@@ -315,147 +318,6 @@ impl Node {
             self.components.remove(digest);
             self.host.forget(digest);
         }
-    }
-
-    /// The trust list.
-    ///
-    /// # Errors
-    /// As the store says.
-    pub fn trusted(&self) -> Result<Vec<TrustedSigner>, Error> {
-        self.store
-            .list("trust")?
-            .iter()
-            .map(|(_, record)| parse(&record.value))
-            .collect()
-    }
-
-    /// Takes signatures of this key from now on.
-    ///
-    /// # Errors
-    /// `invalid` where it is no minisign public key.
-    pub fn trust(&self, signer: TrustedSigner) -> Result<TrustedSigner, Error> {
-        // The rules for a plugin's name are fit for a signer's, too.
-        let name: PluginName = signer.name.parse().map_err(|mut e: Error| {
-            e.field = Some("name".to_owned());
-            e
-        })?;
-        let key = TrustedKey {
-            name: signer.name.clone(),
-            public_key: signer.public_key.clone(),
-        };
-        let signer = TrustedSigner {
-            id: key.id()?,
-            ..signer
-        };
-        let value = serde_json::to_value(&signer).map_err(|e| Error::internal(e.to_string()))?;
-        self.store
-            .transact(&[Change::put(format!("trust/{name}"), value)])?;
-        Ok(signer)
-    }
-
-    /// Takes a key's signatures no more. What is installed stays.
-    ///
-    /// # Errors
-    /// `not-found`.
-    pub fn distrust(&self, name: &PluginName) -> Result<(), Error> {
-        let path = format!("trust/{name}");
-        if self.store.get(&path)?.is_none() {
-            return Err(Error::not_found(format!("signer {name} in the trust list")));
-        }
-        self.store.transact(&[Change::remove(path)])?;
-        Ok(())
-    }
-
-    fn trusted_keys(&self) -> Result<Vec<TrustedKey>, Error> {
-        let signers = self.trusted()?;
-        Ok(signers
-            .into_iter()
-            .map(|s| TrustedKey {
-                name: s.name,
-                public_key: s.public_key,
-            })
-            .collect())
-    }
-}
-
-/// The version with these grants, if they are all it needs.
-fn granted(inspection: Inspection, grants: &[String]) -> Result<Version, Error> {
-    known(&inspection, grants)?;
-    let missing: Vec<String> = inspection
-        .asks
-        .required_ids()
-        .into_iter()
-        .filter(|id| !grants.contains(id))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!(
-            "plugin {} {} asks for what was not granted: {}; nothing was installed",
-            inspection.name,
-            inspection.version,
-            missing.join(", ")
-        );
-        return Err(Error::new(Code::Denied, message).with_by(inspection.asks.ids()));
-    }
-    let granted = inspection.asks.select(grants);
-    Ok(Version {
-        inspection,
-        granted,
-    })
-}
-
-/// The upgraded version: what was granted stays granted, what is new must be in `grants`.
-fn regranted(inspection: Inspection, old: &Version, grants: &[String]) -> Result<Version, Error> {
-    known(&inspection, grants)?;
-    let required = inspection.asks.required_ids();
-    let mut wanted = grants.to_vec();
-    let mut missing = Vec::new();
-    for id in inspection.asks.ids() {
-        let alone = inspection.asks.select(std::slice::from_ref(&id));
-        let more = alone.beyond(&old.granted);
-        if more.is_empty() {
-            wanted.push(id);
-        } else if !grants.contains(&id) && required.contains(&id) {
-            missing.push(id);
-        }
-    }
-    if !missing.is_empty() {
-        let more = inspection.asks.beyond(&old.granted).join("; ");
-        let message = format!(
-            "{} {} asks for more than {} was granted ({more}); grant it with {}; nothing was changed",
-            inspection.name,
-            inspection.version,
-            old.inspection.version,
-            missing
-                .iter()
-                .map(|id| format!("--grant '{id}'"))
-                .collect::<Vec<_>>()
-                .join(" ")
-        );
-        return Err(Error::new(Code::Denied, message).with_by(missing));
-    }
-    let granted = inspection.asks.select(&wanted);
-    Ok(Version {
-        inspection,
-        granted,
-    })
-}
-
-fn known(inspection: &Inspection, grants: &[String]) -> Result<(), Error> {
-    let ids = inspection.asks.ids();
-    match grants.iter().find(|g| !ids.contains(g)) {
-        None => Ok(()),
-        Some(unknown) => Err(Error::invalid(
-            "grant",
-            format!(
-                "plugin {} doesn't ask for `{unknown}`; it asks for: {}",
-                inspection.name,
-                if ids.is_empty() {
-                    "nothing".to_owned()
-                } else {
-                    ids.join(", ")
-                }
-            ),
-        )),
     }
 }
 

@@ -45,6 +45,9 @@ pub struct PluginSummary {
 pub struct PluginDetail {
     /// What is recorded.
     pub installed: Installed,
+    /// What the active version asks for and isn't granted: `command:mount`, or of an ask that is granted
+    /// in part what is missing: `command:zfs destroy {name}`.
+    pub not_granted: Vec<String>,
     /// How it fares since it was loaded.
     pub statistics: Statistics,
     /// Why it can't be called, if so.

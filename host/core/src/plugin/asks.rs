@@ -1,23 +1,7 @@
-//! What a plugin says of itself, what it asks for, what it was granted, and what is recorded of it.
-
-use std::collections::BTreeMap;
+//! What a plugin asks for, and what of it was granted: programs, directories, servers, secrets.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-use crate::names::PluginName;
-
-/// What a plugin is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Keeps volumes.
-    Storage,
-    /// Takes power from nodes.
-    Fencing,
-    /// Decides with.
-    Policy,
-}
 
 /// A program a plugin wants to run, and the forms of its argument list (see [`crate::grant`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -121,6 +105,65 @@ impl Asks {
         needed.ids()
     }
 
+    /// The part of it that `granted` covers: of each ask what was granted of it before, and nothing of
+    /// one that wasn't.
+    #[must_use]
+    pub fn within(&self, granted: &Self) -> Self {
+        let commands = self.commands.iter().filter_map(|ask| {
+            let had = granted.commands.iter().find(|g| g.command == ask.command)?;
+            let mut kept = ask.clone();
+            kept.arguments.retain(|form| had.arguments.contains(form));
+            (!kept.arguments.is_empty() || ask.arguments.is_empty()).then_some(kept)
+        });
+        let files = self.files.iter().filter_map(|ask| {
+            let had = granted
+                .files
+                .iter()
+                .find(|g| g.directory == ask.directory)?;
+            let mut kept = ask.clone();
+            if had.access == FileAccess::Read {
+                kept.access = FileAccess::Read;
+            }
+            Some(kept)
+        });
+        let http = self.http.iter().filter_map(|ask| {
+            let had = granted.http.iter().find(|g| g.host == ask.host)?;
+            let mut kept = ask.clone();
+            kept.methods.retain(|method| had.methods.contains(method));
+            (!kept.methods.is_empty()).then_some(kept)
+        });
+        let has = |ask: &SecretAsk| granted.secrets.iter().any(|g| g.name == ask.name);
+        Self {
+            commands: commands.collect(),
+            files: files.collect(),
+            http: http.collect(),
+            secrets: keep(&self.secrets, has),
+        }
+    }
+
+    /// Adds these asks to it.
+    pub fn extend(&mut self, more: Self) {
+        self.commands.extend(more.commands);
+        self.files.extend(more.files);
+        self.http.extend(more.http);
+        self.secrets.extend(more.secrets);
+    }
+
+    /// What of this isn't granted, for people: the id of an ask of which nothing is, and of one that is
+    /// granted in part what is missing.
+    #[must_use]
+    pub fn ungranted(&self, granted: &Self) -> Vec<String> {
+        let had = granted.ids();
+        let missing = self.ids().into_iter().map(|id| {
+            if had.contains(&id) {
+                self.select(&[id]).beyond(granted)
+            } else {
+                vec![id]
+            }
+        });
+        missing.flatten().collect()
+    }
+
     /// What of this goes beyond `granted`, word for word: a new program, a new form of arguments,
     /// a directory for writing that was for reading, a new method. Reasons don't count.
     #[must_use]
@@ -165,119 +208,71 @@ fn keep<T: Clone>(asks: &[T], wanted: impl Fn(&T) -> bool) -> Vec<T> {
     asks.iter().filter(|a| wanted(a)).cloned().collect()
 }
 
-/// What a component is, read without granting it anything.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Inspection {
-    /// The plugin's name.
-    #[schema(value_type = String)]
-    pub name: PluginName,
-    /// Semantic version.
-    pub version: String,
-    /// What it is for.
-    pub kind: Kind,
-    /// What it is, in one sentence.
-    pub summary: String,
-    /// Who wrote it.
-    pub author: String,
-    /// SPDX expression.
-    pub license: String,
-    /// Where to read more; empty if nowhere.
-    pub homepage: String,
-    /// `sha256:` and 64 hex digits, of the component.
-    pub digest: String,
-    /// The component's size.
-    pub size_bytes: u64,
-    /// Interfaces whose functions it calls, sorted: `cairn:host/commands@1.0.0`.
-    pub imports: Vec<String>,
-    /// Interfaces it offers, sorted: `cairn:storage/volumes@1.0.0`.
-    pub exports: Vec<String>,
-    /// What it asks for.
-    pub asks: Asks,
-    /// One instance may serve many calls.
-    pub reuse_instances: bool,
-    /// Linear memory wanted, MiB.
-    pub memory_mib: u32,
-    /// The schema of an instance's configuration.
-    #[schema(value_type = Object)]
-    pub config_schema: serde_json::Value,
-    /// What is known of its signature.
-    pub signature: Signature,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Inspection {
-    /// Does it offer this interface: `snapshots`?
-    #[must_use]
-    pub fn offers(&self, interface: &str) -> bool {
-        self.exports.iter().any(|e| {
-            e.split_once('/')
-                .and_then(|(_, rest)| rest.split_once('@'))
-                .map(|(name, _)| name)
-                == Some(interface)
-        })
+    fn command(command: &str, forms: &[&str]) -> CommandAsk {
+        CommandAsk {
+            command: command.to_owned(),
+            arguments: forms.iter().map(|f| (*f).to_owned()).collect(),
+            why: String::new(),
+            optional: false,
+        }
     }
-}
 
-/// What is known of a component's signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Signature {
-    /// None was given.
-    None,
-    /// Good, by a key of the trust list.
-    Trusted {
-        /// The key's id, 16 hex digits.
-        key: String,
-        /// The name it has in the trust list.
-        signer: String,
-    },
-}
+    fn asks(commands: &[CommandAsk], access: FileAccess, methods: &[&str]) -> Asks {
+        Asks {
+            commands: commands.to_vec(),
+            files: vec![FileAsk {
+                directory: "/srv".to_owned(),
+                access,
+                why: String::new(),
+            }],
+            http: vec![HttpAsk {
+                host: "bmc".to_owned(),
+                methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+                why: String::new(),
+            }],
+            secrets: Vec::new(),
+        }
+    }
 
-/// One installed version of a plugin, as recorded in the store.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Version {
-    /// What it is.
-    pub inspection: Inspection,
-    /// What it was granted.
-    pub granted: Asks,
-}
+    #[test]
+    fn what_was_granted_stays_and_nothing_more() {
+        let old = asks(
+            &[command("zfs", &["list", "get"])],
+            FileAccess::Read,
+            &["GET"],
+        );
+        let new = asks(
+            &[command("zfs", &["list", "destroy"]), command("rm", &["x"])],
+            FileAccess::ReadWrite,
+            &["GET", "POST"],
+        );
+        let kept = new.within(&old);
+        let expected = asks(&[command("zfs", &["list"])], FileAccess::Read, &["GET"]);
+        assert_eq!(kept, expected);
+        assert!(kept.beyond(&old).is_empty());
+        assert_eq!(
+            new.ungranted(&kept),
+            [
+                "command:zfs destroy",
+                "command:rm",
+                "files:/srv read-write",
+                "http:bmc POST"
+            ]
+        );
+        assert_eq!(new.within(&Asks::default()), Asks::default());
+        assert!(new.ungranted(&new).is_empty());
+    }
 
-/// An installed plugin, as recorded in the store under `plugins/NAME`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Installed {
-    /// The version that serves calls.
-    pub active: Version,
-    /// The version before, for rollback.
-    pub previous: Option<Version>,
-}
-
-/// Calls of one function of a plugin since the daemon started.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct CallStatistics {
-    /// Calls that ended.
-    pub calls: u64,
-    /// Errors by code.
-    pub errors: BTreeMap<String, u64>,
-    /// Median, microseconds.
-    pub p50_us: u64,
-    /// 99th percentile, microseconds.
-    pub p99_us: u64,
-    /// Host calls that run a program, together.
-    pub commands: u64,
-}
-
-/// How a plugin fares since the daemon started.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Statistics {
-    /// By function: `volumes.create`.
-    pub functions: BTreeMap<String, CallStatistics>,
-    /// Calls that ended in a trap or passed their deadline.
-    pub traps: u64,
-    /// Most linear memory an instance had, bytes.
-    pub memory_high_water_bytes: u64,
-    /// Calls that wait or run now.
-    pub in_flight: u64,
-    /// `ok`, `backing-off` or `quarantined`, and why.
-    pub state: String,
-    /// The last failure, as a sentence.
-    pub last_failure: Option<String>,
+    #[test]
+    fn an_ask_of_which_nothing_is_left_is_gone() {
+        let old = asks(&[command("zfs", &["list"])], FileAccess::Read, &["GET"]);
+        let new = asks(&[command("zfs", &["get"])], FileAccess::Read, &["PUT"]);
+        let kept = new.within(&old);
+        assert_eq!(kept.ids(), ["files:/srv"]);
+        assert_eq!(new.ungranted(&kept), ["command:zfs", "http:bmc"]);
+    }
 }
