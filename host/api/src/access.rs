@@ -52,13 +52,12 @@ pub(crate) async fn require(State(token): State<String>, request: Request, next:
     match given {
         Some(given) if same(given.as_bytes(), token.as_bytes()) => next.run(request).await,
         _ => {
-            let mut problem = Problem::from(Error::new(
+            let error = Error::new(
                 Code::Denied,
                 "this needs the node's token: give it with --token or $CAIRN_TOKEN; it is in the file `token` \
                  of the node's data folder",
-            ));
-            problem.status = 401;
-            problem.into_response()
+            );
+            Problem::from(error.with_status(401)).into_response()
         }
     }
 }

@@ -40,7 +40,7 @@ impl From<Error> for Problem {
         Self {
             kind: "about:blank".to_owned(),
             title: error.code.as_str().replace('-', " "),
-            status: error.code.http_status(),
+            status: error.http_status(),
             code: error.code,
             detail: error.message,
             field: error.field,
@@ -53,14 +53,12 @@ impl From<Error> for Problem {
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Self {
-            code: problem.code,
-            message: problem.detail,
-            field: problem.field,
-            rule: problem.rule,
-            by: problem.by,
-            command: problem.command,
-        }
+        let mut error = Self::new(problem.code, problem.detail).with_status(problem.status);
+        error.field = problem.field;
+        error.rule = problem.rule;
+        error.by = problem.by;
+        error.command = problem.command;
+        error
     }
 }
 

@@ -127,6 +127,8 @@ pub struct Error {
     pub by: Vec<String>,
     /// The command to run next, whole and ready to copy.
     pub command: Option<String>,
+    /// The HTTP status where it isn't the code's own: 401 for `denied` without a token.
+    pub status: Option<u16>,
 }
 
 impl fmt::Display for Error {
@@ -145,6 +147,7 @@ impl Error {
             rule: None,
             by: Vec::new(),
             command: None,
+            status: None,
         }
     }
 
@@ -172,6 +175,19 @@ impl Error {
     pub fn with_by(mut self, by: Vec<String>) -> Self {
         self.by = by;
         self
+    }
+
+    /// Says it with another HTTP status than the code's own. Code and exit code stay.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// The HTTP status it is answered with.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        self.status.unwrap_or_else(|| self.code.http_status())
     }
 
     /// Adds the command to run next.

@@ -76,12 +76,11 @@ pub(crate) fn router(node: Shared) -> Router {
             ))
         })
         .method_not_allowed_fallback(|| async {
-            let mut problem = Problem::from(Error::invalid(
+            let error = Error::invalid(
                 "method",
                 "this path has other methods; see /api/openapi.json",
-            ));
-            problem.status = 405;
-            problem
+            );
+            Problem::from(error.with_status(405))
         })
         .layer(CatchPanicLayer::custom(panicked))
 }
