@@ -3,8 +3,10 @@
 
 use std::str::FromStr;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cairn_core::{Code, Error};
@@ -21,10 +23,33 @@ pub(crate) struct Body<T>(pub(crate) T);
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub(crate) struct Query<T>(pub(crate) T);
 
+/// The body of an upload, as it is.
+pub(crate) struct Upload(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await;
+        Ok(Self(body.map_err(|e: BytesRejection| {
+            unreadable(e.status(), e.body_text())
+        })?))
+    }
+}
+
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Error::invalid("body", rejection.body_text()).into()
+        unreadable(rejection.status(), rejection.body_text())
     }
+}
+
+fn unreadable(status: StatusCode, why: String) -> Problem {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let rule =
+            "it is larger than what is taken here: 64 MiB of a component, 1 MiB of a document";
+        return Error::invalid("body", rule).with_status(413).into();
+    }
+    Error::invalid("body", why).into()
 }
 
 impl From<QueryRejection> for Problem {

@@ -147,8 +147,27 @@ async fn bad_requests_are_problems_that_name_the_field() {
     let large = client
         .post("http://cairn/api/v1/storage")
         .header("content-type", "application/json");
-    let large = large.body(vec![b' '; 2 << 20]).send().await.unwrap();
-    assert!(large.status().is_client_error());
+    too_large(large.body(vec![b' '; 2 << 20]).send().await.unwrap()).await;
+    // A component may have 64 MiB, and not one byte more.
+    for (bytes, status) in [(64 << 20, 422), ((64 << 20) + 1, 413), (80 << 20, 413)] {
+        let upload = client.post("http://cairn/api/v1/plugins/inspect");
+        let answer = upload.body(vec![0; bytes]).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{bytes} bytes");
+        if status == 413 {
+            too_large(answer).await;
+        }
+    }
+}
+
+async fn too_large(answer: reqwest::Response) {
+    assert_eq!(answer.status(), 413);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["code"], "invalid", "{problem}");
+    assert_eq!(
+        (problem["status"].as_u64(), problem["field"].as_str()),
+        (Some(413), Some("body"))
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Plugins and the trust list. Components are uploaded as they are.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use cairn_core::names::PluginName;
@@ -13,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Shared;
-use crate::extract::{Body, named, repeated, signature};
+use crate::extract::{Body, Upload, named, repeated, signature};
 use crate::problem::{Answer, Problem};
 
 /// Largest component.
@@ -46,7 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(release))
         .routes(routes!(trusted))
         .routes(routes!(trust, distrust))
-        .layer(DefaultBodyLimit::max(COMPONENT_MAX_BYTES + 1))
+        .layer(DefaultBodyLimit::max(COMPONENT_MAX_BYTES))
 }
 
 /// Read what a component is and asks for, installing nothing
@@ -57,7 +56,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 async fn inspect(
     State(node): State<Shared>,
     headers: HeaderMap,
-    component: Bytes,
+    Upload(component): Upload,
 ) -> Answer<Json<Inspection>> {
     let signature = signature(&headers)?;
     Ok(Json(
@@ -87,7 +86,7 @@ async fn install(
     State(node): State<Shared>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    component: Bytes,
+    Upload(component): Upload,
 ) -> Answer<(StatusCode, Json<PluginDetail>)> {
     let signature = signature(&headers)?;
     let grants = repeated(query.as_deref(), "grant");
@@ -131,7 +130,7 @@ async fn grant(
     ))
 }
 
-/// Upgrade a plugin; grants are kept, new asks must be granted
+/// Upgrade a plugin; grants are kept, and what it needs beyond them must be granted
 #[utoipa::path(post, path = "/api/v1/plugins/{name}/upgrade", tag = "plugins",
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     params(
@@ -145,7 +144,7 @@ async fn upgrade(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    component: Bytes,
+    Upload(component): Upload,
 ) -> Answer<Json<PluginDetail>> {
     let signature = signature(&headers)?;
     let grants = repeated(query.as_deref(), "grant");
