@@ -7,6 +7,7 @@ use cairn_core::storage::{
     AttachRequest, Content, Purpose, Snapshot, Volume, VolumeChanges, VolumeSpec,
 };
 use cairn_core::{Code, Error};
+use cairn_plugins::StorageCalls;
 use cairn_store::Change;
 
 use crate::Node;
@@ -142,7 +143,8 @@ impl Node {
     /// Sets the size: larger, or with `shrink` smaller (what lies past it is lost).
     ///
     /// # Errors
-    /// As `resize` and `shrinking` in wit/storage.
+    /// `invalid` where it would shrink and `shrink` isn't said; else as `resize` and `shrinking` in
+    /// wit/storage.
     pub async fn resize_volume(
         &self,
         storage: &StorageName,
@@ -153,10 +155,13 @@ impl Node {
         let (calls, _) = self.active(storage).await?;
         let _lock = self.lock_volume(storage, name).await;
         if shrink {
-            calls.shrink(name.as_str(), size_bytes).await
-        } else {
-            calls.grow(name.as_str(), size_bytes).await
+            return calls.shrink(name.as_str(), size_bytes).await;
         }
+        let now = calls.get(name.as_str()).await?.size_bytes;
+        if size_bytes < now {
+            return Err(shrinks(&calls, now));
+        }
+        calls.grow(name.as_str(), size_bytes).await
     }
 
     /// Attaches a volume to this node, under the next epoch where none is given.
@@ -409,6 +414,22 @@ impl Node {
     ) -> tokio::sync::OwnedMutexGuard<()> {
         self.volume_locks.lock(&format!("{storage}:{name}")).await
     }
+}
+
+/// Losing data must be said, not guessed from a number.
+fn shrinks(calls: &StorageCalls, now_bytes: u64) -> Error {
+    let way = if calls.offers("shrinking") {
+        "add `--shrink` (in the API `shrink: true`) to make it smaller; what lies past the new size is lost"
+            .to_owned()
+    } else {
+        let inspection = &calls.plugin().version().inspection;
+        let (name, version) = (&inspection.name, &inspection.version);
+        format!(
+            "`--shrink` would be needed, and plugin {name} {version} can't make volumes smaller"
+        )
+    };
+    let rule = format!("it is smaller than the volume, which has {now_bytes} bytes; {way}");
+    Error::invalid("size", rule)
 }
 
 /// A code that says "there is no such thing as this", for callers that treat it as done.
