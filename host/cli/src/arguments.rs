@@ -159,7 +159,7 @@ pub(crate) enum PluginCommand {
         #[arg(long, conflicts_with = "grants")]
         nothing: bool,
     },
-    /// Replace a plugin by another version; grants are kept
+    /// Replace a plugin by another version; what was granted stays, and nothing more is granted
     Upgrade {
         #[command(flatten)]
         component: Component,
@@ -241,6 +241,18 @@ pub(crate) enum StorageCommand {
             value_name = "NAME [OPTIONS]"
         )]
         rest: Vec<String>,
+    },
+    /// List what interrupted transfers left on a storage
+    Transfers {
+        /// The storage's name
+        name: StorageName,
+    },
+    /// Remove what an interrupted transfer left
+    Abandon {
+        /// The storage's name
+        name: StorageName,
+        /// Its ticket, as `transfers` shows it
+        ticket: String,
     },
     /// Forget a storage; its data stays where it is
     Remove {
@@ -408,6 +420,14 @@ pub(crate) enum VolumeCommand {
         /// A larger size than its source's
         #[arg(long, value_parser = size, value_name = "SIZE")]
         size: Option<u64>,
+    },
+    /// List the volumes that stand on a volume: its linked clones
+    Dependants {
+        /// STORAGE:NAME
+        volume: VolumeId,
+        /// Only of this snapshot
+        #[arg(long, value_name = "NAME")]
+        snapshot: Option<SnapshotName>,
     },
     /// Make a linked clone independent of its source
     Flatten {

@@ -174,6 +174,13 @@ fn https_takes_only_the_token_and_only_its_certificate() {
             "{words:?}: {said:?}"
         );
     }
+    let words = ["storage", "list", "--server", url, "--ca", &ca, "--json"];
+    let problem = cairn(&words).document();
+    assert_eq!(
+        (problem["status"].as_u64(), problem["code"].as_str()),
+        (Some(401), Some("denied")),
+        "as the server said it: {problem}"
+    );
     let plain = url.replace("https:", "http:");
     let said = cairn(&["storage", "list", "--token", token, "--server", &plain]);
     assert_eq!(
@@ -355,4 +362,60 @@ fn inspecting_needs_no_daemon() {
         "/no/daemon",
     ]);
     assert_eq!(refused.status, 2, "no signature: {refused:?}");
+}
+
+#[test]
+fn a_volume_shrinks_only_when_told_to_and_what_stands_on_it_is_named() {
+    let file = match plugin() {
+        Ok(file) => file,
+        Err(reason) => return skip(&reason),
+    };
+    if let Some(reason) = missing(&["qemu-img"]) {
+        return skip(&reason);
+    }
+    let d = Daemon::start(&[]);
+    let volumes = tempfile::tempdir().unwrap();
+    let path = volumes.path().display().to_string();
+    let ok = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        d.cairn(&[words.as_slice(), &["--json"]].concat())
+            .document()
+    };
+    let grants = [
+        "--grant",
+        "command:qemu-img",
+        "--grant",
+        "files:{config.path}",
+    ];
+    let said = d.cairn(&[&["plugin", "install", file.as_str()], grants.as_slice()].concat());
+    assert_eq!(said.status, 0, "{said:?}");
+    ok(&format!("storage add dir s --path {path}"));
+    ok("volume create s:disk --size 64M --format qcow2");
+    let said = d.cairn(&["volume", "resize", "s:disk", "32M"]);
+    assert_eq!((said.status, said.stdout.as_str()), (2, ""), "{said:?}");
+    let parts = ["`--shrink`", "67108864 bytes"];
+    assert!(parts.iter().all(|p| said.stderr.contains(p)), "{said:?}");
+    let problem = ok("volume resize s:disk 32M");
+    assert_eq!(
+        (problem["code"].as_str(), problem["field"].as_str()),
+        (Some("invalid"), Some("size"))
+    );
+    assert_eq!(ok("volume resize s:disk 64M")["size_bytes"], 64 << 20);
+    assert_eq!(ok("volume show s:disk")["size_bytes"], 64 << 20);
+
+    ok("volume snapshot s:disk golden");
+    assert_eq!(ok("volume dependants s:disk"), json!([]));
+    ok("volume clone s:disk golden copy");
+    assert_eq!(
+        ok("volume dependants s:disk --snapshot golden"),
+        json!(["copy"])
+    );
+    let said = d.cairn(&["volume", "dependants", "s:disk"]);
+    assert_eq!(said.stdout, "VOLUME\ncopy\n");
+
+    assert_eq!(ok("storage transfers s"), json!([]));
+    let said = d.cairn(&["storage", "transfers", "s"]);
+    assert_eq!(said.stdout, "no interrupted transfer left anything\n");
+    let gone = d.cairn(&["storage", "abandon", "s", "no-such-ticket"]);
+    assert_eq!(gone.status, 0, "nothing there is success: {gone:?}");
 }

@@ -178,6 +178,20 @@ pub(super) async fn install(
 
 /// The command that installs or upgrades with these grants, called as this one was.
 fn granting(arguments: &Arguments, action: &str, component: &Component, ids: &[String]) -> String {
+    let mut words = called(arguments);
+    words.extend(["plugin", action].map(str::to_owned));
+    if let Some(path) = &component.signature {
+        words.extend(["--signature".to_owned(), path.display().to_string()]);
+    }
+    words.push(component.file.display().to_string());
+    for id in ids {
+        words.extend(["--grant".to_owned(), id.clone()]);
+    }
+    line(&words)
+}
+
+/// The program and the global options that reach the same daemon.
+fn called(arguments: &Arguments) -> Vec<String> {
     let program = std::env::args().next();
     let mut words = vec![program.unwrap_or_else(|| "cairn".to_owned())];
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
@@ -188,14 +202,10 @@ fn granting(arguments: &Arguments, action: &str, component: &Component, ids: &[S
     if let Some(ca) = &arguments.ca {
         option("--ca", &ca.display().to_string());
     }
-    option("plugin", action);
-    if let Some(path) = &component.signature {
-        option("--signature", &path.display().to_string());
-    }
-    words.push(component.file.display().to_string());
-    for id in ids {
-        words.extend(["--grant".to_owned(), id.clone()]);
-    }
+    words
+}
+
+fn line(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
 }
@@ -277,19 +287,59 @@ pub(super) async fn upgrade(
         .await;
     let document = upgraded.map_err(|mut e| {
         if e.code == Code::Denied && grew {
-            e.command = Some(granting(arguments, "upgrade", component, &growth.ids));
+            let mut ids = growth.ids.clone();
+            ids.extend(grants.iter().filter(|id| !growth.ids.contains(id)).cloned());
+            e.command = Some(granting(arguments, "upgrade", component, &ids));
         }
         e
     })?;
+    let after: PluginDetail = read(&document)?;
     output.show(&document, || {
-        say(if same {
-            "this very component is installed; nothing is changed".to_owned()
-        } else {
-            let name = &inspection.name;
-            format!("upgraded; `cairn plugin rollback {name}` goes back")
-        });
+        if same {
+            say("this very component is installed; nothing is changed");
+            return;
+        }
+        let name = &inspection.name;
+        say(format!(
+            "upgraded; `cairn plugin rollback {name}` goes back"
+        ));
+        left_out(arguments, &before, &after, &growth)
+            .iter()
+            .for_each(say);
     });
     Ok(())
+}
+
+/// What of the new asks isn't granted though the upgrade went on, and the command that grants it.
+fn left_out(
+    arguments: &Arguments,
+    before: &PluginDetail,
+    after: &PluginDetail,
+    growth: &Growth,
+) -> Vec<String> {
+    let mut new = after.not_granted.clone();
+    new.retain(|ask| !before.not_granted.contains(ask));
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let active = &after.installed.active;
+    let mut ids = active.granted.ids();
+    ids.extend(
+        growth
+            .ids
+            .iter()
+            .filter(|id| !ids.contains(id))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
+    let mut words = called(arguments);
+    words.extend(["plugin", "grant"].map(str::to_owned));
+    words.push(active.inspection.name.to_string());
+    words.extend(ids);
+    let mut lines = vec!["it works without these, which are new and not granted:".to_owned()];
+    lines.extend(new.iter().map(|ask| format!("  {}", clean(ask))));
+    lines.push(format!("to grant them: {}", line(&words)));
+    lines
 }
 
 fn agreed(question: &str) -> Result<bool, Error> {

@@ -116,11 +116,10 @@ fn show(document: &serde_json::Value, output: &Output) -> Result<(), Error> {
 fn state_facts(detail: &PluginDetail) -> Vec<(&'static str, String)> {
     let (installed, statistics) = (&detail.installed, &detail.statistics);
     let granted = installed.active.granted.ids();
-    let mut refused = installed.active.inspection.asks.ids();
-    refused.retain(|id| !granted.contains(id));
+    let refused = &detail.not_granted;
     let mut rows = listed("granted", &granted, "nothing");
     if !refused.is_empty() {
-        rows.extend(listed("not granted", &refused, ""));
+        rows.extend(listed("not granted", refused, ""));
     }
     let state = detail.failure.as_ref().unwrap_or(&statistics.state);
     rows.push(("state", state.clone()));

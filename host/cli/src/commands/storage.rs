@@ -1,7 +1,7 @@
 //! `cairn storage …`
 
 use cairn_core::schema::Schema;
-use cairn_core::storage::{HealthFact, Level, StorageState, StorageStatus};
+use cairn_core::storage::{HealthFact, Level, Partial, StorageState, StorageStatus};
 use cairn_core::{Code, Error};
 use cairn_node::records::{Storage, StorageReport, StorageType};
 use serde_json::json;
@@ -34,6 +34,15 @@ pub(super) async fn run(
             Ok(())
         }
         StorageCommand::Set { rest } => set(rest, client, output).await,
+        StorageCommand::Transfers { name } => transfers(name.as_str(), client, output).await,
+        StorageCommand::Abandon { name, ticket } => {
+            let path = format!("storage/{name}/transfers/{}", segment(ticket));
+            client.delete(&path).await?;
+            output.show(&json!({"abandoned": ticket}), || {
+                say(format!("what transfer {} left is gone", clean(ticket)));
+            });
+            Ok(())
+        }
         StorageCommand::Remove { name } => {
             client.delete(&format!("storage/{name}")).await?;
             output.show(&json!({"removed": name}), || {
@@ -56,6 +65,24 @@ async fn types(client: &Client, output: &Output) -> Result<(), Error> {
             &["type", "plugin", "version", "what it is"],
             rows,
             "no storage plugin is installed; `cairn plugin install FILE` installs one",
+        );
+    });
+    Ok(())
+}
+
+async fn transfers(name: &str, client: &Client, output: &Output) -> Result<(), Error> {
+    let document = client.get(&format!("storage/{name}/transfers")).await?;
+    let left: Vec<Partial> = read(&document)?;
+    output.show(&document, || {
+        let rows = left.into_iter().map(|t| {
+            let resumable = t.resume_token.map_or("no", |_| "yes");
+            let received = t.received_bytes.map(bytes).unwrap_or_default();
+            vec![t.ticket, t.volume, received, resumable.to_owned()]
+        });
+        table(
+            &["ticket", "volume", "received", "resumable"],
+            rows.collect(),
+            "no interrupted transfer left anything",
         );
     });
     Ok(())

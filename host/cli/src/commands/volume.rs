@@ -100,6 +100,13 @@ pub(super) async fn run(
                 output,
             )
         }
+        VolumeCommand::Dependants { volume, snapshot } => {
+            let only = snapshot
+                .as_ref()
+                .map(|s| format!("?snapshot={}", segment(s.as_str())))
+                .unwrap_or_default();
+            dependants(volume, &only, client, output).await
+        }
         VolumeCommand::Flatten { volume } => made(
             client.post(&below(volume, "flatten"), &json!({})).await?,
             "stands alone",
@@ -313,6 +320,23 @@ async fn list(storage: &str, only: &str, client: &Client, output: &Output) -> Re
             rows.collect(),
             "no volumes; `cairn volume create STORAGE:NAME --size SIZE` makes one",
         );
+    });
+    Ok(())
+}
+
+async fn dependants(
+    volume: &VolumeId,
+    only: &str,
+    client: &Client,
+    output: &Output,
+) -> Result<(), Error> {
+    let document = client
+        .get(&below(volume, &format!("dependants{only}")))
+        .await?;
+    let found: Vec<String> = read(&document)?;
+    output.show(&document, || {
+        let rows = found.into_iter().map(|name| vec![name]).collect();
+        table(&["volume"], rows, "nothing stands on it");
     });
     Ok(())
 }
