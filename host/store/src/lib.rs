@@ -1,14 +1,18 @@
-//! The configuration store of one node: paths and JSON values, numbered by revision.
+//! The configuration store: paths and JSON values, numbered by revision, the same on every node.
 //!
-//! Every change is one frame of a journal that is on disk (`fdatasync`) before it is acknowledged;
-//! the state itself is kept in memory and rebuilt from the journal at start. When several nodes form
-//! a cluster, consensus takes the journal's place behind this same face.
+//! A change becomes a command, sealed, in the log of openraft; when a majority has it on disk it is
+//! committed, applied to the state, and told to watchers.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`Store`] | get, list, transact |
-//! | `journal` | frames on disk: append, replay, compact |
-//! | `path` | which paths are valid |
+//! | [`Store`] | open, change, read, watch, leases, members, quorum |
+//! | `change` | changes and what comes of them |
+//! | `log` | the log and the vote on disk |
+//! | `state` | the materialised state in sled, rebuildable |
+//! | `machine`, `snapshot` | what openraft applies to, and its snapshots |
+//! | `network`, `contact`, `reversion` | messages to members, when they were heard, who went back in time |
+//! | `watch` | who is told of changes |
+//! | `limits` | every limit and time |
 
 #![cfg_attr(
     test,
@@ -20,10 +24,40 @@
     )
 )]
 
+mod change;
+mod contact;
 mod error;
-mod journal;
+mod lease;
+pub mod limits;
+mod log;
+mod machine;
+mod members;
+mod network;
 mod path;
+mod quorum;
+mod reversion;
+mod serve;
+mod snapshot;
+mod state;
 mod store;
+mod types;
+mod watch;
 
+pub use change::{Action, Change, Expect, Lease, Record};
 pub use error::StoreError;
-pub use store::{Change, Expect, Record, Store};
+pub use limits::Timing;
+pub use members::{MemberState, Membership};
+pub use network::{CallError, Rpc, Transport};
+pub use quorum::Quorum;
+pub use state::Event;
+pub use store::{Options, Store};
+pub use types::Member;
+pub use watch::Watch;
+
+/// Seals what leaves the nodes: a witness keeps it and can't read it.
+pub trait Cipher: Send + Sync + 'static {
+    /// Seals bytes for a use; another use can't open them.
+    fn seal(&self, usage: &[u8], plain: &[u8]) -> Vec<u8>;
+    /// The bytes, if they were sealed with this key for this use.
+    fn open(&self, usage: &[u8], sealed: &[u8]) -> Option<Vec<u8>>;
+}

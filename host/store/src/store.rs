@@ -1,366 +1,443 @@
-//! Get, list, transact.
+//! The store's face.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use openraft::SnapshotPolicy;
+use tokio::task::JoinSet;
 
-use crate::StoreError;
-use crate::journal::{Frame, Journal};
-use crate::path;
+use crate::change::{Action, Answer, Change, Command, Record, Task};
+use crate::contact::Contacts;
+use crate::limits::{
+    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, FORWARD_LIMIT, LOG_KEEP_ENTRIES, QUORUM_WAIT,
+    RETRY_PAUSE, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_MS, SNAPSHOT_ENTRIES, TRANSACTION_MAX_BYTES,
+    Timing, VALUE_MAX_BYTES,
+};
+use crate::log::Log;
+use crate::machine::Machine;
+use crate::network::{CallError, Network, Rpc, Transport};
+use crate::reversion::Reversions;
+use crate::serve::ProposeReply;
+use crate::state::value_bytes;
+use crate::types::{Member, Raft, Sealed, decode, encode};
+use crate::watch::Watch;
+use crate::{Cipher, StoreError, lease, members, path, quorum};
 
-/// Largest value.
-const VALUE_MAX_BYTES: usize = 1 << 20;
-/// The journal is compacted at open when it has more frames than this.
-const COMPACT_FRAMES: usize = 1_000;
-
-/// A value with the revision that last changed it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The value.
-    pub value: Value,
-    /// The store's revision when it was last changed.
-    pub revision: u64,
+/// What a store is opened with.
+pub struct Options {
+    /// Its folder; one process at a time.
+    pub dir: PathBuf,
+    /// This member's id, never used by another member, also not in the past.
+    pub me: u64,
+    /// The cluster's key.
+    pub cipher: Arc<dyn Cipher>,
+    /// The way to the other members.
+    pub transport: Arc<dyn Transport>,
+    /// Heartbeats and elections.
+    pub timing: Timing,
 }
 
-/// What a change expects to find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// Whatever is there.
-    Any,
-    /// Nothing.
-    Absent,
-    /// The record with this revision.
-    Revision(u64),
-}
-
-/// One change of a transaction.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// Where: `storage/vmstore`.
-    pub path: String,
-    /// What must be there.
-    pub expect: Expect,
-    /// The new value; absent to remove it.
-    pub put: Option<Value>,
-}
-
-impl Change {
-    /// Sets a value, whatever was there.
-    pub fn put(path: impl Into<String>, value: Value) -> Self {
-        Self {
-            path: path.into(),
-            expect: Expect::Any,
-            put: Some(value),
-        }
-    }
-
-    /// Removes a value; nothing there is fine.
-    pub fn remove(path: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            expect: Expect::Any,
-            put: None,
-        }
-    }
-
-    /// Only if this is found.
-    #[must_use]
-    pub fn expecting(mut self, expect: Expect) -> Self {
-        self.expect = expect;
-        self
-    }
-}
-
-/// The store of one node. Calls may block for one `fdatasync`.
+/// The store of one node, a member of the cluster's consensus. It works until it is dropped or
+/// [`Store::stop`]ped.
 pub struct Store {
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    journal: Journal,
-    records: BTreeMap<String, Record>,
-    revision: u64,
-    poisoned: Option<String>,
+    pub(crate) me: u64,
+    pub(crate) raft: Raft,
+    pub(crate) machine: Machine,
+    pub(crate) log: Log,
+    pub(crate) network: Network,
+    pub(crate) timing: Timing,
+    /// Chosen anew at each start.
+    pub(crate) incarnation: u64,
+    pub(crate) leases: lease::Deadlines,
+    pub(crate) changing_members: tokio::sync::Mutex<()>,
+    cipher: Arc<dyn Cipher>,
+    damage: Option<String>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Store {
-    /// Opens the store in `dir`, making it if needed.
+    /// Opens the store. A new one waits until it is [founded](Store::found) or joined by a leader.
     ///
     /// # Errors
     /// `Damaged` where acknowledged changes can't be read any more; `Io`.
-    pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let (journal, frames) = Journal::open(dir)?;
-        let count = frames.len();
-        let mut inner = Inner {
-            journal,
-            records: BTreeMap::new(),
-            revision: 0,
-            poisoned: None,
-        };
-        for frame in frames {
-            inner.apply(frame);
-        }
-        if count > COMPACT_FRAMES {
-            inner.compact()?;
-        }
-        Ok(Self {
-            inner: Mutex::new(inner),
+    pub async fn open(options: Options) -> Result<Arc<Self>, StoreError> {
+        let Options {
+            dir,
+            me,
+            cipher,
+            transport,
+            timing,
+        } = options;
+        let (opened, key) = (dir.clone(), Arc::clone(&cipher));
+        let (log, (machine, damage)) = crate::machine::blocking(move || {
+            Ok((
+                Log::open(&opened.join("log"))?,
+                Machine::open(&opened, key)?,
+            ))
         })
-    }
-
-    /// The number of the last change.
-    pub fn revision(&self) -> u64 {
-        self.lock().revision
-    }
-
-    /// The record at a path.
-    ///
-    /// # Errors
-    /// `Path`.
-    pub fn get(&self, at: &str) -> Result<Option<Record>, StoreError> {
-        path::check(at)?;
-        Ok(self.lock().records.get(at).cloned())
-    }
-
-    /// The records below a path (`storage` lists `storage/…`), sorted.
-    ///
-    /// # Errors
-    /// `Path`.
-    pub fn list(&self, below: &str) -> Result<Vec<(String, Record)>, StoreError> {
-        path::check(below)?;
-        let prefix = format!("{below}/");
-        let inner = self.lock();
-        let found = inner
-            .records
-            .range(prefix.clone()..)
-            .take_while(|(p, _)| p.starts_with(&prefix));
-        Ok(found.map(|(p, r)| (p.clone(), r.clone())).collect())
-    }
-
-    /// Makes all changes or none; they are on disk when this returns the new revision.
-    ///
-    /// # Errors
-    /// `Conflict` where a record isn't as expected; `Path`, `TooLarge`; `Io`, after which the store
-    /// takes no more changes (`Poisoned`).
-    pub fn transact(&self, changes: &[Change]) -> Result<u64, StoreError> {
-        let mut inner = self.lock();
-        if let Some(why) = &inner.poisoned {
-            return Err(StoreError::Poisoned(why.clone()));
-        }
-        let revision = inner.revision + 1;
-        let mut puts = Vec::new();
-        for change in changes {
-            inner.check(change)?;
-            puts.push((change.path.clone(), revision, change.put.clone()));
-        }
-        let frame = Frame { revision, puts };
-        if let Err(e) = inner.journal.append(&frame) {
-            // Whether it is on disk can't be known any more; only a new start can tell.
-            inner.poisoned = Some(e.to_string());
-            return Err(e);
-        }
-        inner.apply(frame);
-        Ok(revision)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn apply(&mut self, frame: Frame) {
-        self.revision = frame.revision;
-        for (path, revision, value) in frame.puts {
-            match value {
-                Some(value) => self.records.insert(path, Record { value, revision }),
-                None => self.records.remove(&path),
-            };
-        }
-    }
-
-    fn check(&self, change: &Change) -> Result<(), StoreError> {
-        path::check(&change.path)?;
-        if let Some(value) = &change.put {
-            let bytes = value.to_string().len();
-            if bytes > VALUE_MAX_BYTES {
-                let path = change.path.clone();
-                return Err(StoreError::TooLarge {
-                    path,
-                    bytes,
-                    most: VALUE_MAX_BYTES,
-                });
-            }
-        }
-        let found = self.records.get(&change.path).map(|r| r.revision);
-        let fits = match change.expect {
-            Expect::Any => true,
-            Expect::Absent => found.is_none(),
-            Expect::Revision(revision) => found == Some(revision),
+        .await?;
+        check_joined(&log, &machine)?;
+        let network = Network {
+            transport,
+            contacts: Arc::new(Contacts::default()),
+            reversions: Arc::new(Reversions::default()),
+            retry: Duration::from_millis(timing.heartbeat_ms),
         };
-        if fits {
+        let config = Arc::new(raft_config(timing, true)?);
+        let raft = Raft::new(me, config, network.clone(), log.clone(), machine.clone()).await;
+        let raft = raft.map_err(|e| StoreError::Stopped(e.to_string()))?;
+        let store = Arc::new(Self {
+            me,
+            raft,
+            machine,
+            log,
+            network,
+            timing,
+            incarnation: rand::random(),
+            leases: lease::Deadlines::default(),
+            changing_members: tokio::sync::Mutex::default(),
+            cipher,
+            damage,
+            tasks: Mutex::default(),
+        });
+        store.start_tasks();
+        Ok(store)
+    }
+
+    fn start_tasks(self: &Arc<Self>) {
+        let mut tasks = self
+            .tasks
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        tasks.spawn(quorum::ping_members(Arc::downgrade(self)));
+        tasks.spawn(lease::end_overdue(Arc::downgrade(self)));
+        tasks.spawn(members::bound_log(Arc::downgrade(self)));
+    }
+
+    /// Makes a cluster of this one member. Done once; again it changes nothing.
+    ///
+    /// # Errors
+    /// `Stopped` where consensus has failed.
+    pub async fn found(&self, member: Member) -> Result<(), StoreError> {
+        let initialized = self.raft.is_initialized().await;
+        if initialized.map_err(|e| StoreError::Stopped(e.to_string()))? {
             return Ok(());
         }
-        let named = |r: Option<u64>| r.map_or("nothing".to_owned(), |r| format!("revision {r}"));
-        let expected = match change.expect {
-            Expect::Revision(revision) => Some(revision),
-            Expect::Any | Expect::Absent => None,
-        };
-        Err(StoreError::Conflict {
-            path: change.path.clone(),
-            expected: named(expected),
-            found: named(found),
-        })
+        let members = std::collections::BTreeMap::from([(self.me, member)]);
+        self.raft
+            .initialize(members)
+            .await
+            .map_err(|e| StoreError::Stopped(e.to_string()))
     }
 
-    fn compact(&mut self) -> Result<(), StoreError> {
-        let puts = self
-            .records
-            .iter()
-            .map(|(path, record)| (path.clone(), record.revision, Some(record.value.clone())))
-            .collect();
-        self.journal.replace(&Frame {
-            revision: self.revision,
-            puts,
-        })
+    /// What was wrong with the state at the start, if it was rebuilt.
+    #[must_use]
+    pub fn rebuilt(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// This member's id.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.me
+    }
+
+    /// The number of the last change that is known here.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.machine.state.revision()
+    }
+
+    /// Bytes of all values.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.machine.state.bytes()
+    }
+
+    /// The record at a path, as it is known here; [`Store::sync`] first where a decision hangs on it.
+    ///
+    /// # Errors
+    /// `Path`; `Damaged`.
+    pub fn get(&self, at: &str) -> Result<Option<Record>, StoreError> {
+        self.machine.state.get(at)
+    }
+
+    /// The records below a path (`storage` lists `storage/…`; the empty path all), sorted, as they are
+    /// known here.
+    ///
+    /// # Errors
+    /// `Path`; `Damaged`.
+    pub fn list(&self, below: &str) -> Result<Vec<(String, Record)>, StoreError> {
+        self.machine.state.list(below)
+    }
+
+    /// Changes below a path (the record itself too) after a revision.
+    ///
+    /// # Errors
+    /// `Compacted` where these changes aren't kept any more; `Path`.
+    pub fn watch(&self, below: &str, after: u64) -> Result<Watch, StoreError> {
+        if !below.is_empty() {
+            path::check(below)?;
+        }
+        self.machine.hub.watch(below, after)
+    }
+
+    /// Makes all changes or none; a majority has them on disk when this returns the new revision.
+    ///
+    /// # Errors
+    /// `Conflict` where a record isn't as expected; `Path`, `TooLarge`, `Twice`, `Full`, `NoLease`;
+    /// `NoQuorum`: nothing has happened; `TimedOut`: it may have.
+    pub async fn transact(&self, changes: &[Change]) -> Result<u64, StoreError> {
+        check_changes(changes)?;
+        self.commit(Task::Transact(changes.to_vec())).await
+    }
+
+    /// Waits until everything that was committed anywhere before this call is known here.
+    ///
+    /// # Errors
+    /// `NoQuorum`; `TimedOut`.
+    pub async fn sync(&self) -> Result<(), StoreError> {
+        let started = Instant::now();
+        loop {
+            let leader = self.leader_or_refusal(started).await?;
+            let index = match leader {
+                None => self.read_index().await,
+                Some(leader) => {
+                    let limit = FORWARD_LIMIT;
+                    let answer = self
+                        .network
+                        .transport
+                        .call(leader, Rpc::ReadIndex, bytes::Bytes::new(), limit)
+                        .await;
+                    answer
+                        .ok()
+                        .and_then(|answer| decode::<Option<u64>>(&answer).ok())
+                        .flatten()
+                }
+            };
+            if let Some(index) = index {
+                let left = CHANGE_LIMIT.saturating_sub(started.elapsed());
+                let waited = self
+                    .raft
+                    .wait(Some(left))
+                    .applied_index_at_least(Some(index), "a read waits")
+                    .await;
+                waited.map_err(|_| StoreError::TimedOut(CHANGE_LIMIT.as_secs()))?;
+                return Ok(());
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Up to where the log must be applied for a read that decides; only the leader knows.
+    pub(crate) async fn read_index(&self) -> Option<u64> {
+        let limit = Duration::from_millis(2 * self.timing.heartbeat_ms);
+        let asked = tokio::time::timeout(limit, self.raft.get_read_log_id()).await;
+        asked
+            .ok()?
+            .ok()
+            .map(|(read, _)| read.map_or(0, |id| id.index))
+    }
+
+    /// Gets a task committed, whoever leads.
+    pub(crate) async fn commit(&self, task: Task) -> Result<u64, StoreError> {
+        let command = Command {
+            request: rand::random(),
+            task,
+        };
+        let sealed = Sealed::seal(&command, &*self.cipher)?;
+        let started = Instant::now();
+        let mut proposed = false;
+        loop {
+            let leader = match self.leader_or_refusal(started).await {
+                // What was handed to a leader may be committed yet.
+                Err(StoreError::NoQuorum { .. }) if proposed => {
+                    Err(StoreError::TimedOut(started.elapsed().as_secs()))
+                }
+                other => other,
+            }?;
+            let tried = match leader {
+                None => self.propose(sealed.clone()).await,
+                Some(leader) => self.forward(leader, &sealed).await,
+            };
+            match tried {
+                Tried::Answered(answer) => return answer.revision(),
+                Tried::Stopped(why) => return Err(StoreError::Stopped(why)),
+                Tried::NotTaken => {}
+                Tried::Unknown => proposed = true,
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Who leads: none for this member. Waits a little for a quorum, and refuses without one.
+    async fn leader_or_refusal(&self, started: Instant) -> Result<Option<u64>, StoreError> {
+        loop {
+            if let Err(e) = &self.raft.metrics().borrow().running_state {
+                return Err(StoreError::Stopped(e.to_string()));
+            }
+            let quorum = self.quorum();
+            if quorum.quorate
+                && let Some(leader) = quorum.leader
+            {
+                if started.elapsed() > CHANGE_LIMIT {
+                    return Err(StoreError::TimedOut(CHANGE_LIMIT.as_secs()));
+                }
+                return Ok((leader != self.me).then_some(leader));
+            }
+            if started.elapsed() > QUORUM_WAIT {
+                return Err(quorum.refusal());
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Proposes as the leader.
+    pub(crate) async fn propose(&self, sealed: Sealed) -> Tried {
+        use openraft::error::RaftError;
+        let limit = FORWARD_LIMIT;
+        match tokio::time::timeout(limit, self.raft.client_write(sealed)).await {
+            Err(_) => Tried::Unknown,
+            Ok(Ok(response)) => Tried::Answered(response.data),
+            Ok(Err(RaftError::Fatal(fatal))) => Tried::Stopped(fatal.to_string()),
+            // Also said of an entry that a new leader may have kept.
+            Ok(Err(RaftError::APIError(_))) => Tried::Unknown,
+        }
+    }
+
+    async fn forward(&self, leader: u64, sealed: &Sealed) -> Tried {
+        let Ok(body) = encode(sealed) else {
+            return Tried::NotTaken;
+        };
+        match self
+            .network
+            .transport
+            .call(
+                leader,
+                Rpc::Propose,
+                body.into(),
+                FORWARD_LIMIT + RETRY_PAUSE,
+            )
+            .await
+        {
+            Ok(answer) => match decode(&answer) {
+                Ok(ProposeReply::Answer(answer)) => Tried::Answered(answer),
+                Ok(ProposeReply::NotTaken) => Tried::NotTaken,
+                Ok(ProposeReply::Unknown) | Err(_) => Tried::Unknown,
+            },
+            Err(CallError::Unreachable(_) | CallError::Refused(_)) => Tried::NotTaken,
+            Err(CallError::NoAnswer(_)) => Tried::Unknown,
+        }
+    }
+
+    /// Ends this member's part; what was acknowledged stays.
+    pub async fn stop(&self) {
+        self.tasks
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .abort_all();
+        if let Err(e) = self.raft.shutdown().await {
+            tracing::warn!("consensus ended with {e}");
+        }
+        if let Err(e) = self.machine.state.flush() {
+            tracing::warn!("the state wasn't flushed, and will be caught up from the log: {e}");
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
+/// What came of a try to have a command committed.
+pub(crate) enum Tried {
+    Answered(Answer),
+    /// It surely stands in no log.
+    NotTaken,
+    /// It may be committed yet.
+    Unknown,
+    /// Consensus has stopped on this node.
+    Stopped(String),
+}
 
-    use serde_json::json;
-
-    use super::*;
-
-    fn put(store: &Store, path: &str, value: Value) -> u64 {
-        store.transact(&[Change::put(path, value)]).unwrap()
+pub(crate) fn raft_config(timing: Timing, elects: bool) -> Result<openraft::Config, StoreError> {
+    openraft::Config {
+        cluster_name: "cairn".to_owned(),
+        heartbeat_interval: timing.heartbeat_ms,
+        election_timeout_min: timing.election_min_ms,
+        election_timeout_max: timing.election_max_ms,
+        install_snapshot_timeout: SNAPSHOT_CHUNK_MS,
+        max_payload_entries: APPEND_MAX_ENTRIES,
+        snapshot_policy: if elects {
+            SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES)
+        } else {
+            SnapshotPolicy::Never
+        },
+        snapshot_max_chunk_size: SNAPSHOT_CHUNK_BYTES,
+        max_in_snapshot_log_to_keep: LOG_KEEP_ENTRIES,
+        enable_elect: elects,
+        ..openraft::Config::default()
     }
+    .validate()
+    .map_err(|e| StoreError::Stopped(e.to_string()))
+}
 
-    #[test]
-    fn what_was_acknowledged_is_there_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        put(&store, "storage/a", json!({"x": 1}));
-        put(&store, "storage/b", json!(2));
-        store.transact(&[Change::remove("storage/a")]).unwrap();
-        drop(store);
-        let store = Store::open(dir.path()).unwrap();
-        assert_eq!(store.revision(), 3);
-        let listed = store.list("storage").unwrap();
-        assert_eq!(
-            listed,
-            [(
-                "storage/b".to_owned(),
-                Record {
-                    value: json!(2),
-                    revision: 2
-                }
-            )]
-        );
-    }
-
-    #[test]
-    fn a_transaction_is_all_or_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let first = put(&store, "a", json!(1));
-        let changes = [
-            Change::put("b", json!(1)),
-            Change::put("a", json!(2)).expecting(Expect::Revision(first + 1)),
-        ];
-        assert!(matches!(
-            store.transact(&changes),
-            Err(StoreError::Conflict { .. })
-        ));
-        assert!(store.get("b").unwrap().is_none());
-        assert!(
-            store
-                .transact(&[Change::put("a", json!(2)).expecting(Expect::Absent)])
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn a_torn_last_frame_is_cut_at_any_byte() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        put(&store, "a", json!("first"));
-        let journal = dir.path().join("journal");
-        let whole = fs::metadata(&journal).unwrap().len();
-        put(&store, "a", json!("second"));
-        drop(store);
-        let bytes = fs::read(&journal).unwrap();
-        for end in usize::try_from(whole).unwrap()..bytes.len() {
-            fs::write(&journal, &bytes[..end]).unwrap();
-            let store = Store::open(dir.path()).unwrap();
-            assert_eq!(
-                store.get("a").unwrap().unwrap().value,
-                json!("first"),
-                "cut at {end}"
-            );
-            put(&store, "b", json!(end));
+/// Does the log go on where the state ends?
+fn check_joined(log: &Log, machine: &Machine) -> Result<(), StoreError> {
+    let applied = machine.state.position().applied;
+    match log.purged() {
+        Some(purged) if applied.is_none_or(|at| at.index < purged.index) => {
+            Err(StoreError::Damaged(format!(
+                "the log begins after entry {}, and the state ends at {}: the snapshot between them is gone. Remove \
+             this node from the cluster and join it anew, or restore its data folder",
+                purged.index,
+                applied.map_or(0, |at| at.index)
+            )))
         }
+        _ => Ok(()),
     }
+}
 
-    #[test]
-    fn a_damaged_middle_stops_the_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        put(&store, "a", json!("first"));
-        put(&store, "a", json!("second"));
-        drop(store);
-        let journal = dir.path().join("journal");
-        let mut bytes = fs::read(&journal).unwrap();
-        bytes[12] ^= 1;
-        fs::write(&journal, &bytes).unwrap();
-        assert!(matches!(
-            Store::open(dir.path()),
-            Err(StoreError::Damaged(_))
+fn check_changes(changes: &[Change]) -> Result<(), StoreError> {
+    let large = |what: &str, size, unit, most| StoreError::TooLarge {
+        what: what.to_owned(),
+        size,
+        unit,
+        most,
+    };
+    if changes.len() > CHANGES_MAX {
+        return Err(large(
+            "the transaction",
+            changes.len(),
+            "changes",
+            CHANGES_MAX,
         ));
     }
-
-    #[test]
-    fn a_long_journal_is_compacted() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let changes: Vec<Change> = (0..=COMPACT_FRAMES)
-            .map(|i| Change::put("a", json!(i)))
-            .collect();
-        for change in &changes {
-            store.transact(std::slice::from_ref(change)).unwrap();
+    let mut total = 0;
+    let mut paths = std::collections::BTreeSet::new();
+    for change in changes {
+        path::check(&change.path)?;
+        if !paths.insert(change.path.as_str()) {
+            return Err(StoreError::Twice(change.path.clone()));
         }
-        drop(store);
-        let before = fs::metadata(dir.path().join("journal")).unwrap().len();
-        let store = Store::open(dir.path()).unwrap();
-        assert!(fs::metadata(dir.path().join("journal")).unwrap().len() < before / 100);
-        put(&store, "b", json!(1));
-        drop(store);
-        let store = Store::open(dir.path()).unwrap();
-        assert_eq!(
-            store.get("a").unwrap().unwrap().revision,
-            COMPACT_FRAMES as u64 + 1
-        );
-        assert!(store.get("b").unwrap().is_some());
+        let bytes = match &change.action {
+            Action::Put { value, .. } => usize::try_from(value_bytes(value)).unwrap_or(usize::MAX),
+            Action::Remove | Action::Check => 0,
+        };
+        if bytes > VALUE_MAX_BYTES {
+            return Err(large(
+                &format!("the value at `{}`", change.path),
+                bytes,
+                "bytes",
+                VALUE_MAX_BYTES,
+            ));
+        }
+        total += bytes + change.path.len();
     }
-
-    #[test]
-    fn bad_paths_and_large_values_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        for path in ["", "/a", "a/", "a//b", "a/../b", "a b", "ä"] {
-            assert!(
-                matches!(store.get(path), Err(StoreError::Path(_))),
-                "{path}"
-            );
-        }
-        let large = json!("x".repeat(VALUE_MAX_BYTES));
-        assert!(matches!(
-            store.transact(&[Change::put("a", large)]),
-            Err(StoreError::TooLarge { .. })
+    if total > TRANSACTION_MAX_BYTES {
+        return Err(large(
+            "the transaction",
+            total,
+            "bytes",
+            TRANSACTION_MAX_BYTES,
         ));
     }
+    Ok(())
 }

@@ -1,0 +1,224 @@
+//! Stores of one cluster in one process, on real disks, with a network that can be cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cairn_store::{CallError, Cipher, Member, Options, Rpc, Store, Timing, Transport};
+use futures::future::BoxFuture;
+use tempfile::TempDir;
+
+/// How long a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Not secret: turns the bytes round, so that what isn't opened can't be read by accident.
+pub(crate) struct Turned;
+
+impl Cipher for Turned {
+    fn seal(&self, usage: &[u8], plain: &[u8]) -> Vec<u8> {
+        let sealed = plain.iter().map(|b| !b);
+        usage.iter().copied().chain(sealed).collect()
+    }
+
+    fn open(&self, usage: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let sealed = sealed.strip_prefix(usage)?;
+        Some(sealed.iter().map(|b| !b).collect())
+    }
+}
+
+#[derive(Default)]
+struct Wires {
+    stores: BTreeMap<u64, Arc<Store>>,
+    /// From, to.
+    cut: BTreeSet<(u64, u64)>,
+}
+
+/// The network between the stores.
+#[derive(Clone, Default)]
+pub(crate) struct Net {
+    wires: Arc<Mutex<Wires>>,
+}
+
+impl Net {
+    /// Messages from one to another are lost; answers still come.
+    pub(crate) fn cut_one_way(&self, from: u64, to: u64) {
+        self.wires.lock().unwrap().cut.insert((from, to));
+    }
+
+    pub(crate) fn cut(&self, a: u64, b: u64) {
+        self.cut_one_way(a, b);
+        self.cut_one_way(b, a);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.wires.lock().unwrap().cut.clear();
+    }
+}
+
+struct Wire {
+    from: u64,
+    net: Net,
+}
+
+impl Transport for Wire {
+    fn call(
+        &self,
+        to: u64,
+        rpc: Rpc,
+        body: Bytes,
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, CallError>> {
+        let (from, net) = (self.from, self.net.clone());
+        let passes = move |a, b| !net.wires.lock().unwrap().cut.contains(&(a, b));
+        let store = self.net.wires.lock().unwrap().stores.get(&to).cloned();
+        Box::pin(async move {
+            let store = store.ok_or_else(|| CallError::Unreachable("it is down".to_owned()))?;
+            if !passes(from, to) {
+                return Err(CallError::Unreachable("the link is cut".to_owned()));
+            }
+            // Runs on even if nobody waits any more, as on another machine.
+            let answer = tokio::spawn(async move { store.handle(from, rpc, body).await });
+            let answer = tokio::time::timeout(limit, answer).await;
+            let answer = answer.map_err(|_| CallError::NoAnswer("too late".to_owned()))?;
+            if !passes(to, from) {
+                return Err(CallError::NoAnswer("the answer is lost".to_owned()));
+            }
+            let answer = answer.map_err(|e| CallError::NoAnswer(e.to_string()))?;
+            answer.map_err(|e| CallError::Refused(e.to_string()))
+        })
+    }
+}
+
+/// The stores, by id from 1 on.
+pub(crate) struct Cluster {
+    pub(crate) net: Net,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// A cluster of `count` voters.
+    pub(crate) async fn new(count: u64) -> Self {
+        let cluster = Self {
+            net: Net::default(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        cluster.start(1).await.found(member(1)).await.unwrap();
+        for id in 2..=count {
+            cluster.start(id).await;
+        }
+        until("the first leads", || cluster.store(1).leads()).await;
+        for id in 2..=count {
+            cluster.store(1).set_member(id, member(id)).await.unwrap();
+        }
+        for id in 2..=count {
+            until("a member has caught up", || cluster.caught_up(id)).await;
+        }
+        cluster
+            .store(1)
+            .set_voters((1..=count).collect())
+            .await
+            .unwrap();
+        for id in 1..=count {
+            until("all are quorate", || {
+                cluster.store(id).quorum().votes == usize::try_from(count).unwrap()
+            })
+            .await;
+        }
+        cluster
+    }
+
+    fn caught_up(&self, id: u64) -> bool {
+        self.store(1)
+            .member_state(id)
+            .lag
+            .is_some_and(|lag| lag == 0)
+    }
+
+    pub(crate) fn dir(&self, id: u64) -> PathBuf {
+        self.dir.path().join(id.to_string())
+    }
+
+    pub(crate) async fn try_start(&self, id: u64) -> Result<Arc<Store>, cairn_store::StoreError> {
+        let transport = Arc::new(Wire {
+            from: id,
+            net: self.net.clone(),
+        });
+        let options = Options {
+            dir: self.dir(id),
+            me: id,
+            cipher: Arc::new(Turned),
+            transport,
+            timing: Timing::default(),
+        };
+        let store = Store::open(options).await?;
+        self.net
+            .wires
+            .lock()
+            .unwrap()
+            .stores
+            .insert(id, Arc::clone(&store));
+        Ok(store)
+    }
+
+    pub(crate) async fn start(&self, id: u64) -> Arc<Store> {
+        self.try_start(id).await.unwrap()
+    }
+
+    /// Ends one as a crash does: nothing more is sent or answered. What is synced stays.
+    pub(crate) async fn kill(&self, id: u64) {
+        let store = self.net.wires.lock().unwrap().stores.remove(&id).unwrap();
+        store.stop().await;
+        let weak = Arc::downgrade(&store);
+        drop(store);
+        until("the store is let go", || weak.strong_count() == 0).await;
+    }
+
+    pub(crate) fn store(&self, id: u64) -> Arc<Store> {
+        Arc::clone(&self.net.wires.lock().unwrap().stores[&id])
+    }
+
+    pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
+        self.net
+            .wires
+            .lock()
+            .unwrap()
+            .stores
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// The leader that has a majority, and the others.
+    pub(crate) async fn leader(&self) -> (Arc<Store>, Vec<Arc<Store>>) {
+        let mut found = None;
+        until("one leads", || {
+            found = self.stores().into_iter().find(|s| s.leads());
+            found.is_some()
+        })
+        .await;
+        let leader = found.unwrap();
+        let others = self
+            .stores()
+            .into_iter()
+            .filter(|s| s.id() != leader.id())
+            .collect();
+        (leader, others)
+    }
+}
+
+pub(crate) fn member(id: u64) -> Member {
+    Member {
+        name: format!("n{id}"),
+        ..Member::default()
+    }
+}
+
+pub(crate) async fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is() {
+        assert!(started.elapsed() < PATIENCE, "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
