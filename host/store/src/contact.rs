@@ -22,6 +22,8 @@ pub(crate) struct Pong {
     /// Its wall clock, ms since 1970: shown, and decides nothing.
     pub(crate) wall_ms: u64,
     pub(crate) revision: u64,
+    /// Only a witness says this: the last entry that its snapshot holds, 0 without one.
+    pub(crate) kept: Option<u64>,
 }
 
 /// What is known of a member.

@@ -6,6 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`Store`] | open, change, read, watch, leases, members, quorum |
+//! | [`Witness`] | a member that keeps the log, votes, and can read nothing |
 //! | `change` | changes and what comes of them |
 //! | `log` | the log and the vote on disk |
 //! | `state` | the materialised state in sled, rebuildable |
@@ -42,6 +43,7 @@ mod state;
 mod store;
 mod types;
 mod watch;
+mod witness;
 
 pub use change::{Action, Change, Expect, Lease, Record};
 pub use error::StoreError;
@@ -53,6 +55,7 @@ pub use state::Event;
 pub use store::{Options, Store};
 pub use types::Member;
 pub use watch::Watch;
+pub use witness::{Witness, WitnessState};
 
 /// Seals what leaves the nodes: a witness keeps it and can't read it.
 pub trait Cipher: Send + Sync + 'static {

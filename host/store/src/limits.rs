@@ -41,6 +41,8 @@ pub(crate) const SNAPSHOT_CHUNK_MS: u64 = 10_000;
 pub(crate) const APPEND_MAX_BYTES: usize = 1 << 20;
 /// Entries in one message to a follower.
 pub(crate) const APPEND_MAX_ENTRIES: u64 = 512;
+/// A cluster's log at a witness; more is refused until the leader has sent a snapshot.
+pub(crate) const WITNESS_LOG_MAX_BYTES: u64 = 1 << 30;
 /// Size of one file of the log.
 pub(crate) const LOG_FILE_BYTES: usize = 32 << 20;
 /// Entries of the log kept in memory.

@@ -19,7 +19,7 @@ use crate::{Cipher, StoreError};
 pub(crate) struct Machine {
     pub(crate) state: Arc<State>,
     pub(crate) hub: Arc<Hub>,
-    snapshots: Snapshots,
+    pub(crate) snapshots: Snapshots,
     cipher: Arc<dyn Cipher>,
 }
 

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
 use std::time::Duration;
 
-use openraft::ChangeMembers;
+use openraft::{ChangeMembers, RaftMetrics};
+use tokio::io::AsyncReadExt;
 
-use crate::limits::{CHANGE_LIMIT, SNAPSHOT_LOG_BYTES};
-use crate::types::Member;
+use crate::limits::{CHANGE_LIMIT, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_MS, SNAPSHOT_LOG_BYTES};
+use crate::network::Rpc;
+use crate::types::{Member, decode, encode};
+use crate::witness::{KeepReply, Piece};
 use crate::{Store, StoreError};
 
 /// Between two looks at the log's size.
@@ -47,17 +50,7 @@ impl Store {
     /// Who is a member, as known here.
     #[must_use]
     pub fn membership(&self) -> Membership {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
-        let config = metrics.membership_config.membership();
-        Membership {
-            members: config
-                .nodes()
-                .map(|(id, member)| (*id, member.clone()))
-                .collect(),
-            voters: config.voter_ids().collect(),
-            changing: config.get_joint_config().len() > 1,
-        }
+        of_metrics(&self.raft.metrics().borrow())
     }
 
     /// How a member fares.
@@ -157,8 +150,21 @@ impl Store {
     }
 }
 
-/// Makes a snapshot early where the log grows large before its entries are many.
-pub(crate) async fn bound_log(store: Weak<Store>) {
+pub(crate) fn of_metrics(metrics: &RaftMetrics<u64, Member>) -> Membership {
+    let config = metrics.membership_config.membership();
+    Membership {
+        members: config
+            .nodes()
+            .map(|(id, member)| (*id, member.clone()))
+            .collect(),
+        voters: config.voter_ids().collect(),
+        changing: config.get_joint_config().len() > 1,
+    }
+}
+
+/// Bounds logs: makes a snapshot early where the log grows large before its entries are many, and sends
+/// witnesses what they need to cut theirs.
+pub(crate) async fn bound_logs(store: Weak<Store>) {
     let mut before = 0;
     while let Some(store) = store.upgrade() {
         let bytes = store.log.bytes();
@@ -169,7 +175,67 @@ pub(crate) async fn bound_log(store: Weak<Store>) {
             before = bytes;
         }
         before = before.min(bytes);
+        if store.leads()
+            && let Err(e) = store.supply_witnesses().await
+        {
+            tracing::info!("a witness keeps its old snapshot: {e}");
+        }
         drop(store);
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Store {
+    async fn supply_witnesses(&self) -> Result<(), StoreError> {
+        let newest = self
+            .raft
+            .metrics()
+            .borrow()
+            .snapshot
+            .map_or(0, |at| at.index);
+        for (id, member) in self.membership().members {
+            let kept = self
+                .network
+                .contacts
+                .of(id)
+                .and_then(|c| c.pong)
+                .and_then(|(_, pong)| pong.kept);
+            if member.witness && kept.is_some_and(|kept| kept < newest) {
+                self.send_snapshot(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_snapshot(&self, witness: u64) -> Result<(), StoreError> {
+        let path = self.machine.snapshots.current();
+        let failed = |e| StoreError::io(format!("{}", path.display()))(e);
+        let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
+        let length = file.metadata().await.map_err(failed)?.len();
+        let mut offset = 0;
+        while offset < length {
+            let size = SNAPSHOT_CHUNK_BYTES.min(length - offset);
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+            file.read_exact(&mut bytes).await.map_err(failed)?;
+            let piece = Piece {
+                offset,
+                bytes,
+                last: offset + size == length,
+            };
+            let limit = Duration::from_millis(SNAPSHOT_CHUNK_MS);
+            let body = encode(&piece)?.into();
+            let reply = self
+                .network
+                .transport
+                .call(witness, Rpc::Keep, body, limit)
+                .await?;
+            if decode::<KeepReply>(&reply)? == KeepReply::FromStart {
+                return Err(StoreError::Member(
+                    "it lost the beginning of the new one".to_owned(),
+                ));
+            }
+            offset += size;
+        }
+        Ok(())
     }
 }

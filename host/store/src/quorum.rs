@@ -116,6 +116,7 @@ impl Store {
             incarnation: self.incarnation,
             wall_ms: wall_ms(),
             revision: self.revision(),
+            kept: None,
         }
     }
 

@@ -39,6 +39,11 @@ impl Snapshots {
         self.dir.join("receiving")
     }
 
+    /// One that a leader sends to a witness.
+    pub(crate) fn offered(&self) -> PathBuf {
+        self.dir.join("offered")
+    }
+
     /// The meta of the whole one.
     pub(crate) fn meta(&self) -> Result<Option<Meta>, StoreError> {
         match File::open(self.current()) {

@@ -112,7 +112,7 @@ impl Store {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         tasks.spawn(quorum::ping_members(Arc::downgrade(self)));
         tasks.spawn(lease::end_overdue(Arc::downgrade(self)));
-        tasks.spawn(members::bound_log(Arc::downgrade(self)));
+        tasks.spawn(members::bound_logs(Arc::downgrade(self)));
     }
 
     /// Makes a cluster of this one member. Done once; again it changes nothing.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_store::{CallError, Cipher, Member, Options, Rpc, Store, Timing, Transport};
+use cairn_store::{
+    CallError, Cipher, Member, Options, Rpc, Store, StoreError, Timing, Transport, Witness,
+};
 use futures::future::BoxFuture;
 use tempfile::TempDir;
 
@@ -31,6 +33,7 @@ impl Cipher for Turned {
 #[derive(Default)]
 struct Wires {
     stores: BTreeMap<u64, Arc<Store>>,
+    witness: Option<Arc<Witness>>,
     /// From, to.
     cut: BTreeSet<(u64, u64)>,
 }
@@ -52,8 +55,33 @@ impl Net {
         self.cut_one_way(b, a);
     }
 
+    fn target(&self, to: u64) -> Option<Target> {
+        let wires = self.wires.lock().unwrap();
+        if to == WITNESS {
+            return wires.witness.clone().map(Target::Witness);
+        }
+        wires.stores.get(&to).cloned().map(Target::Store)
+    }
+
     pub(crate) fn heal(&self) {
         self.wires.lock().unwrap().cut.clear();
+    }
+}
+
+/// The witness's id.
+pub(crate) const WITNESS: u64 = 9;
+
+enum Target {
+    Store(Arc<Store>),
+    Witness(Arc<Witness>),
+}
+
+impl Target {
+    async fn handle(&self, from: u64, rpc: Rpc, body: Bytes) -> Result<Bytes, StoreError> {
+        match self {
+            Self::Store(store) => store.handle(from, rpc, body).await,
+            Self::Witness(witness) => witness.handle(from, rpc, body).await,
+        }
     }
 }
 
@@ -72,14 +100,14 @@ impl Transport for Wire {
     ) -> BoxFuture<'static, Result<Bytes, CallError>> {
         let (from, net) = (self.from, self.net.clone());
         let passes = move |a, b| !net.wires.lock().unwrap().cut.contains(&(a, b));
-        let store = self.net.wires.lock().unwrap().stores.get(&to).cloned();
+        let target = self.net.target(to);
         Box::pin(async move {
-            let store = store.ok_or_else(|| CallError::Unreachable("it is down".to_owned()))?;
+            let target = target.ok_or_else(|| CallError::Unreachable("it is down".to_owned()))?;
             if !passes(from, to) {
                 return Err(CallError::Unreachable("the link is cut".to_owned()));
             }
             // Runs on even if nobody waits any more, as on another machine.
-            let answer = tokio::spawn(async move { store.handle(from, rpc, body).await });
+            let answer = tokio::spawn(async move { target.handle(from, rpc, body).await });
             let answer = tokio::time::timeout(limit, answer).await;
             let answer = answer.map_err(|_| CallError::NoAnswer("too late".to_owned()))?;
             if !passes(to, from) {
@@ -164,6 +192,47 @@ impl Cluster {
 
     pub(crate) async fn start(&self, id: u64) -> Arc<Store> {
         self.try_start(id).await.unwrap()
+    }
+
+    pub(crate) async fn start_witness(&self) -> Arc<Witness> {
+        let transport = Arc::new(Wire {
+            from: WITNESS,
+            net: self.net.clone(),
+        });
+        let witness = Witness::open(self.dir(WITNESS), WITNESS, transport, Timing::default())
+            .await
+            .unwrap();
+        self.net.wires.lock().unwrap().witness = Some(Arc::clone(&witness));
+        witness
+    }
+
+    /// Two nodes and a witness.
+    pub(crate) async fn with_witness() -> Self {
+        let cluster = Self::new(2).await;
+        cluster.start_witness().await;
+        let (leader, _) = cluster.leader().await;
+        let member = Member {
+            witness: true,
+            ..member(WITNESS)
+        };
+        leader.set_member(WITNESS, member).await.unwrap();
+        until("the witness has caught up", || {
+            leader.member_state(WITNESS).lag == Some(0)
+        })
+        .await;
+        leader.set_voters([1, 2, WITNESS].into()).await.unwrap();
+        for id in 1..=2 {
+            until("all are quorate", || cluster.store(id).quorum().votes == 3).await;
+        }
+        cluster
+    }
+
+    pub(crate) async fn kill_witness(&self) {
+        let witness = self.net.wires.lock().unwrap().witness.take().unwrap();
+        witness.stop().await;
+        let weak = Arc::downgrade(&witness);
+        drop(witness);
+        until("the witness is let go", || weak.strong_count() == 0).await;
     }
 
     /// Ends one as a crash does: nothing more is sent or answered. What is synced stays.
