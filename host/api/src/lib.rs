@@ -12,13 +12,16 @@
 //! | `extract` | bodies, queries and paths whose errors name the field |
 //! | `access` | the bearer token |
 //! | `serve` | the two listeners |
+//! | `witness` | a witness's own, small API |
 
 mod access;
 mod extract;
 mod problem;
 mod routes;
 mod serve;
+mod witness;
 
 pub use problem::Problem;
 pub use routes::document;
 pub use serve::{Listening, ServeOptions, serve};
+pub use witness::serve_witness;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cairn_core::{Code, Error};
+use cairn_core::{Code, Error, QuorumGap};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,6 +33,9 @@ pub struct Problem {
     /// The command to run next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// Votes that are here, votes that are needed, and who is missing, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<QuorumGap>,
 }
 
 impl From<Error> for Problem {
@@ -47,6 +50,7 @@ impl From<Error> for Problem {
             rule: error.rule,
             by: error.by,
             command: error.command,
+            quorum: error.quorum.map(|gap| *gap),
         }
     }
 }
@@ -58,6 +62,7 @@ impl From<Problem> for Error {
         error.rule = problem.rule;
         error.by = problem.by;
         error.command = problem.command;
+        error.quorum = problem.quorum.map(Box::new);
         error
     }
 }

@@ -3,29 +3,35 @@
 use std::fs;
 use std::future::Future;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::middleware;
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum::{Router, middleware};
 use cairn_core::Error;
-use cairn_node::Node;
-use tokio::net::UnixListener;
+use cairn_node::{ApiConnection, Node};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::{access, routes};
 
 /// How long calls under way may take to end when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// Connections past their handshake that wait to be served.
+const WAITING: usize = 64;
 
 /// Where HTTPS is served.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// The address.
-    pub address: IpAddr,
+    /// The addresses; each is a link for the other nodes.
+    pub addresses: Vec<IpAddr>,
     /// The port; 0 for any that is free.
     pub port: u16,
 }
@@ -34,7 +40,7 @@ pub struct ServeOptions {
 #[derive(Debug, Clone)]
 pub struct Listening {
     /// HTTPS.
-    pub https: SocketAddr,
+    pub https: Vec<SocketAddr>,
     /// The unix socket.
     pub socket: PathBuf,
 }
@@ -51,60 +57,116 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let data = node.data().to_owned();
     let token = access::token(&data)?;
-    let tls = tls(&data, options.address).await?;
-    let tcp = bind(&options)?;
-    let https = tcp
-        .local_addr()
-        .map_err(|e| Error::internal(e.to_string()))?;
+    let (connections, https_api) = mpsc::channel(WAITING);
+    let server = node.server(connections);
+    let https = bind(&options).await?;
+    node.listen_on(reachable(&https))?;
+    let addresses: Vec<SocketAddr> = https.iter().map(|(_, address)| *address).collect();
     let socket = data.join("cairn.sock");
     let unix = bind_socket(&socket)?;
-    write_private(
-        &data.join("listen"),
-        format!("https://{https}\n").as_bytes(),
-    )?;
+    let lines: String = addresses.iter().map(|a| format!("https://{a}\n")).collect();
+    write_private(&data.join("listen"), lines.as_bytes())?;
 
     let open = routes::router(Arc::clone(&node));
-    let guarded =
-        routes::router(node).layer(middleware::from_fn_with_state(token, access::require));
-    let handle = Handle::new();
-    let server = axum_server::from_tcp_rustls(tcp, tls)
-        .map_err(|e| Error::internal(format!("HTTPS can't be served: {e}")))?
-        .handle(handle.clone())
-        .serve(guarded.into_make_service());
-    let https_task = tokio::spawn(server);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let unix_task = tokio::spawn(async move {
-        axum::serve(unix, open)
-            .with_graceful_shutdown(async { drop(stopped.await) })
+    let guarded = routes::router(Arc::clone(&node))
+        .layer(middleware::from_fn_with_state(token, access::require));
+    for (listener, _) in https {
+        server.listen(listener);
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve_https(https_api, guarded, stopped.clone()));
+    tasks.spawn(async move {
+        let mut stopped = stopped;
+        let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        if let Err(e) = axum::serve(unix, open)
+            .with_graceful_shutdown(shutdown)
             .await
+        {
+            tracing::error!("the socket isn't served any more: {e}");
+        }
     });
     ready(&Listening {
-        https,
+        https: addresses,
         socket: socket.clone(),
     });
     shutdown.await;
-    handle.graceful_shutdown(Some(GRACE));
-    let _ = stop.send(());
+    stop.send_replace(true);
+    server.shut_down().await;
     // What doesn't end in time is cut off: clients see a closed connection.
-    let _ = tokio::time::timeout(GRACE, async { tokio::join!(https_task, unix_task) }).await;
+    let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    node.stop().await;
     let _ = fs::remove_file(&socket);
     Ok(())
 }
 
-fn bind(options: &ServeOptions) -> Result<TcpListener, Error> {
-    let address = SocketAddr::new(options.address, options.port);
-    let listener = TcpListener::bind(address).map_err(|e| {
-        Error::internal(format!(
-            "{address} can't be listened on: {e}; choose another with --address and --port"
-        ))
-    })?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|e| Error::internal(e.to_string()))?;
-    Ok(listener)
+/// Serves the API's connections of the one port.
+async fn serve_https(
+    mut connections: mpsc::Receiver<ApiConnection>,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let graceful = GracefulShutdown::new();
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new());
+    loop {
+        let connection = tokio::select! {
+            connection = connections.recv() => connection,
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        let Some(connection) = connection else { break };
+        let service = TowerToHyperService::new(router.clone());
+        let served = http
+            .serve_connection_with_upgrades(TokioIo::new(connection.stream), service)
+            .into_owned();
+        let served = graceful.watch(served);
+        tokio::spawn(async move {
+            if let Err(e) = served.await {
+                tracing::debug!("a connection of the API ended: {e}");
+            }
+        });
+    }
+    graceful.shutdown().await;
 }
 
-fn bind_socket(path: &Path) -> Result<UnixListener, Error> {
+pub(crate) async fn bind(options: &ServeOptions) -> Result<Vec<(TcpListener, SocketAddr)>, Error> {
+    let mut bound = Vec::new();
+    let mut port = options.port;
+    for address in &options.addresses {
+        let wanted = SocketAddr::new(*address, port);
+        let failed = |e: std::io::Error| {
+            Error::internal(format!(
+                "{wanted} can't be listened on: {e}; choose another with --address and --port"
+            ))
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let there = listener.local_addr().map_err(failed)?;
+        // One port for all addresses.
+        port = there.port();
+        bound.push((listener, there));
+    }
+    Ok(bound)
+}
+
+/// Where other nodes reach what is bound: for 0.0.0.0 or :: every address of the machine's own.
+pub(crate) fn reachable(bound: &[(TcpListener, SocketAddr)]) -> Vec<SocketAddr> {
+    let mut all = Vec::new();
+    for (_, address) in bound {
+        if !address.ip().is_unspecified() {
+            all.push(*address);
+            continue;
+        }
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let usable = interfaces
+            .into_iter()
+            .filter(|i| !i.is_loopback() && !i.is_link_local());
+        let fits = usable.filter(|i| i.ip().is_ipv4() || address.is_ipv6());
+        all.extend(fits.map(|i| SocketAddr::new(i.ip(), address.port())));
+    }
+    all
+}
+
+pub(crate) fn bind_socket(path: &Path) -> Result<UnixListener, Error> {
     // The data folder's lock is held, so a socket that is there is a dead daemon's.
     let _ = fs::remove_file(path);
     let failed = |e: std::io::Error| {
@@ -116,47 +178,6 @@ fn bind_socket(path: &Path) -> Result<UnixListener, Error> {
     let listener = UnixListener::bind(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
-}
-
-/// The node's certificate, made at first start.
-async fn tls(data: &Path, address: IpAddr) -> Result<RustlsConfig, Error> {
-    // Installed once a process; a second time is refused, and the first stays.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let dir = data.join("tls");
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-    if !cert.exists() || !key.exists() {
-        make_certificate(&dir, address)?;
-    }
-    RustlsConfig::from_pem_file(&cert, &key).await.map_err(|e| {
-        Error::internal(format!(
-            "the certificate in {} can't be used: {e}; remove the folder, and a new one is made",
-            dir.display()
-        ))
-    })
-}
-
-fn make_certificate(dir: &Path, address: IpAddr) -> Result<(), Error> {
-    let failed = |e: String| {
-        Error::internal(format!(
-            "no certificate can be made in {}: {e}",
-            dir.display()
-        ))
-    };
-    fs::create_dir_all(dir).map_err(|e| failed(e.to_string()))?;
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    if !address.is_unspecified() {
-        names.push(address.to_string());
-    }
-    if let Ok(host) = fs::read_to_string("/proc/sys/kernel/hostname") {
-        names.push(host.trim().to_owned());
-    }
-    names.dedup();
-    let made = rcgen::generate_simple_self_signed(names).map_err(|e| failed(e.to_string()))?;
-    write_private(
-        &dir.join("key.pem"),
-        made.signing_key.serialize_pem().as_bytes(),
-    )?;
-    write_private(&dir.join("cert.pem"), made.cert.pem().as_bytes())
 }
 
 fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {

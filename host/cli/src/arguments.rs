@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) token: Option<String>,
-    /// Certificate that --server must have, as PEM (`tls/cert.pem` of its data folder)
+    /// Authority of --server's certificate, as PEM (`ca.pem` of its data folder)
     #[arg(
         long,
         global = true,
@@ -72,6 +72,18 @@ pub(crate) enum Command {
         after_help = "Example: cairn serve --data /var/lib/cairn --address 0.0.0.0 --node n1"
     )]
     Serve(Serve),
+    /// Form a cluster: let nodes in, look at votes and links, take nodes out
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Look at the nodes of the cluster
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Read and change the cluster's configuration as a tree of records
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Run a witness: a machine that only votes, for many clusters, and can read none
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Install plugins, and say what they may do
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -85,15 +97,186 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Address to serve HTTPS on
-    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
-    pub(crate) address: IpAddr,
+    /// Address to serve HTTPS on, for clients and the other nodes (repeat it: each is a link)
+    #[arg(long = "address", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) addresses: Vec<IpAddr>,
     /// Port to serve HTTPS on; 0 for any that is free (then see the file `listen`)
     #[arg(long, default_value_t = 8006, value_name = "PORT")]
     pub(crate) port: u16,
     /// Name of this node; the machine's host name if not given
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
+    /// What to log: error, warn, info, debug or trace
+    #[arg(long, env = "CAIRN_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Name this node's cluster, which then takes other nodes in
+    Create {
+        /// 1 to 32 letters, digits and dashes
+        name: String,
+    },
+    /// Print a token that lets in one node within the hour
+    Token,
+    /// Take this node into the cluster that a token names
+    #[command(
+        after_help = "The token comes from `cairn cluster token` on a node of that cluster. `-` reads it from \
+                            standard input, where no other user sees it."
+    )]
+    Join {
+        /// The token, or `-`
+        token: String,
+    },
+    /// Show votes, nodes, links and what is wrong, as this node sees it
+    Status,
+    /// Take this node out of its cluster; then it is a cluster of one
+    Leave {
+        /// Also where the rest loses its quorum
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take another node out, dead or alive
+    Remove {
+        /// The node
+        node: String,
+        /// Also where the rest loses its quorum
+        #[arg(long)]
+        force: bool,
+    },
+    /// Go on with this node alone after the majority is lost for good
+    #[command(
+        name = "force-quorum",
+        after_help = "What the other nodes have committed and this one hasn't is lost. \
+        Make sure that they are off and stay off, or their changes and this node's go different ways. They come back \
+        by joining anew."
+    )]
+    ForceQuorum {
+        /// The cluster's name, typed in full, as the sign that you mean it
+        #[arg(long, value_name = "NAME")]
+        cluster: String,
+    },
+    /// The witnesses of this cluster
+    #[command(subcommand)]
+    Witness(ClusterWitnessCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ClusterWitnessCommand {
+    /// Add the witness that printed a token
+    #[command(
+        after_help = "The token comes from `cairn witness token` on the witness. `-` reads it from standard input."
+    )]
+    Add {
+        /// The token, or `-`
+        token: String,
+    },
+    /// Remove a witness
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// Show the witnesses
+    Status,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List the nodes
+    List,
+    /// Show one node with its links
+    Show {
+        /// Its name
+        node: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// List the records below a path
+    Ls {
+        /// Such as `storage`; everything if not given
+        #[arg(default_value = "")]
+        path: String,
+    },
+    /// Show one record
+    Get {
+        /// Such as `storage/vmstore`
+        path: String,
+        /// As known on this node, without asking the others
+        #[arg(long)]
+        local: bool,
+    },
+    /// Set a record to a JSON value
+    Set {
+        /// Such as `notes/maintenance`
+        path: String,
+        /// JSON; what isn't JSON is taken as text. `-` reads standard input
+        value: String,
+        /// Only if the record has this revision (0: only if there is none)
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<u64>,
+    },
+    /// Remove a record
+    Rm {
+        /// Such as `notes/maintenance`
+        path: String,
+        /// Only if the record has this revision
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<u64>,
+    },
+    /// Change a record in $EDITOR
+    Edit {
+        /// Such as `storage/vmstore`
+        path: String,
+    },
+    /// Print changes as they are made, one JSON document a line
+    Watch {
+        /// Below this path; everything if not given
+        #[arg(default_value = "")]
+        path: String,
+        /// Begin after this revision
+        #[arg(long, value_name = "REVISION")]
+        after: Option<u64>,
+    },
+    /// Print all records as one JSON document, without secrets
+    Export {
+        /// Below this path; everything if not given
+        #[arg(default_value = "")]
+        path: String,
+    },
+    /// Set the records of an exported document; those that fit no tree that may be set are refused first
+    Import {
+        /// The file, or `-`
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Run the witness on this machine
+    #[command(
+        after_help = "Example: cairn witness serve --data /var/lib/cairn-witness --address 192.0.2.9"
+    )]
+    Serve(WitnessServe),
+    /// Print a token that lets in one cluster within the hour
+    Token,
+    /// Show the clusters that this witness serves
+    Status,
+}
+
+#[derive(Args)]
+pub(crate) struct WitnessServe {
+    /// Address to serve on (repeat it: each is a link)
+    #[arg(long = "address", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Port to serve on; 0 for any that is free
+    #[arg(long, default_value_t = 8006, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// Name of this witness; the machine's host name if not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// What to log: error, warn, info, debug or trace
     #[arg(long, env = "CAIRN_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: String,

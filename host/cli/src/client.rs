@@ -13,6 +13,8 @@ use crate::arguments::Arguments;
 
 /// Copies of whole volumes take long; the daemon bounds its calls itself.
 const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+/// A watch ends when its user ends it.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Client {
@@ -21,6 +23,35 @@ pub(crate) struct Client {
     token: Option<String>,
     /// The socket, if that is the way.
     socket: Option<PathBuf>,
+}
+
+/// Lines as they come.
+pub(crate) struct Lines<'a> {
+    client: &'a Client,
+    response: Response,
+    begun: Vec<u8>,
+}
+
+impl Lines<'_> {
+    /// The next line; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, Error> {
+        loop {
+            if let Some(end) = self.begun.iter().position(|b| *b == b'\n') {
+                let rest = self.begun.split_off(end + 1);
+                let line = std::mem::replace(&mut self.begun, rest);
+                return Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()));
+            }
+            match self
+                .response
+                .chunk()
+                .await
+                .map_err(|e| self.client.unreachable(&e))?
+            {
+                Some(piece) => self.begun.extend_from_slice(&piece),
+                None => return Ok(None),
+            }
+        }
+    }
 }
 
 impl Client {
@@ -100,6 +131,20 @@ impl Client {
             request = request.header("x-cairn-signature", encoded);
         }
         self.send(request).await
+    }
+
+    /// The lines of an answer that goes on.
+    pub(crate) async fn lines(&self, path: &str) -> Result<Lines<'_>, Error> {
+        let request = self.request(Method::GET, path).timeout(FOREVER);
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            return Err(problem(response).await);
+        }
+        Ok(Lines {
+            client: self,
+            response,
+            begun: Vec::new(),
+        })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -113,7 +113,7 @@ impl Code {
 }
 
 /// An error as API and CLI show it. Never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct Error {
     /// For programs.
     pub code: Code,
@@ -129,6 +129,21 @@ pub struct Error {
     pub command: Option<String>,
     /// The HTTP status where it isn't the code's own: 401 for `denied` without a token.
     pub status: Option<u16>,
+    /// The votes that are missing, where that is why.
+    pub quorum: Option<Box<QuorumGap>>,
+}
+
+/// Too few votes: what there are, what is needed, who is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QuorumGap {
+    /// Votes within reach.
+    pub votes: usize,
+    /// Votes of all voters.
+    pub expected: usize,
+    /// The least number for a change.
+    pub needed: usize,
+    /// Names of the voters that aren't reached.
+    pub missing: Vec<String>,
 }
 
 impl fmt::Display for Error {
@@ -148,6 +163,7 @@ impl Error {
             by: Vec::new(),
             command: None,
             status: None,
+            quorum: None,
         }
     }
 
@@ -168,6 +184,13 @@ impl Error {
     /// A fault of Cairn.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, message)
+    }
+
+    /// Says at which record it is wrong.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
     }
 
     /// Adds who or what stands in the way.

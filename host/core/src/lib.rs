@@ -3,6 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`cluster`] | who votes, and what would cost the quorum |
 //! | [`error`] | the one error type of API and CLI: code, status, exit code, sentence |
 //! | [`names`] | names that were checked once |
 //! | [`plugin`] | what a plugin says of itself, what it asks for, what it was granted |
@@ -21,6 +22,7 @@
     )
 )]
 
+pub mod cluster;
 pub mod error;
 pub mod grant;
 pub mod names;
@@ -29,4 +31,4 @@ pub mod schema;
 pub mod storage;
 pub mod supervise;
 
-pub use error::{Code, Error};
+pub use error::{Code, Error, QuorumGap};

@@ -22,15 +22,24 @@
     )
 )]
 
+mod cluster;
 mod components;
+pub mod config;
 mod grants;
 mod locks;
+mod membership;
 mod node;
+mod plugin_sync;
 mod plugins;
 pub mod records;
 mod storages;
 mod transfer;
 mod trust;
 mod volumes;
+mod witness;
 
+pub use cairn_net::ApiConnection;
+pub use cluster::records as cluster_records;
+pub use config::ConfigRecord;
 pub use node::Node;
+pub use witness::{ServedCluster, WitnessReport, WitnessService};

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cairn_core::{Code, Error};
+use cairn_net::{ApiConnection, ApiOptions, Server, ServerOptions};
 use cairn_plugins::{Plugin, PluginHost};
 use cairn_store::Store;
 
+use crate::cluster::Cluster;
 use crate::components::Components;
 use crate::locks::Locks;
 use crate::storages::Mounted;
@@ -18,7 +20,7 @@ use crate::storages::Mounted;
 pub struct Node {
     pub(crate) name: String,
     pub(crate) data: PathBuf,
-    pub(crate) store: Store,
+    pub(crate) cluster: Cluster,
     pub(crate) host: Arc<PluginHost>,
     pub(crate) components: Components,
     /// Loaded plugins by name, or why one can't be loaded.
@@ -53,7 +55,7 @@ impl Node {
         let node = Arc::new(Self {
             name: name.to_owned(),
             data: data.to_owned(),
-            store: Store::open(&data.join("store"))?,
+            cluster: Cluster::open(data, name).await?,
             host,
             components: Components::open(&data.join("plugins"))?,
             loaded: RwLock::default(),
@@ -63,12 +65,47 @@ impl Node {
             _lock: lock,
         });
         node.load_plugins().await?;
+        tokio::spawn(crate::cluster::run_upkeep(Arc::downgrade(&node)));
+        tokio::spawn(crate::plugin_sync::run(Arc::downgrade(&node)));
         Ok(node)
     }
 
     /// The node's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The store, as this node has it now.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        self.cluster.store()
+    }
+
+    /// The server for peers, joins and the API, which listens nowhere yet. Connections of the API are
+    /// handed to `api`.
+    pub fn server(self: &Arc<Self>, api: tokio::sync::mpsc::Sender<ApiConnection>) -> Server {
+        Server::new(ServerOptions {
+            presented: self.cluster.presented(),
+            trust: self.cluster.trust(),
+            peers: Arc::new(crate::cluster::Peers(Arc::downgrade(self))),
+            joins: Some(Arc::new(crate::cluster::Joins(Arc::downgrade(self)))),
+            api: Some(ApiOptions {
+                connections: api,
+                presented: None,
+            }),
+        })
+    }
+
+    /// Tells the node where others reach it.
+    ///
+    /// # Errors
+    /// `internal` where its certificate can't be made for these addresses.
+    pub fn listen_on(&self, addresses: Vec<std::net::SocketAddr>) -> Result<(), Error> {
+        self.cluster.listen_on(addresses)
+    }
+
+    /// Ends the node's part in the cluster; what was acknowledged stays.
+    pub async fn stop(&self) {
+        self.store().stop().await;
     }
 
     /// The data folder.

@@ -75,7 +75,7 @@ impl Node {
             active: version,
             previous: None,
         };
-        self.record(&name, &installed, Expect::Absent)?;
+        self.record(&name, &installed, Expect::Absent).await?;
         self.serve(&name, plugin);
         Ok((self.plugin(&name)?, true))
     }
@@ -112,7 +112,7 @@ impl Node {
             active: version,
             previous: Some(installed.active.clone()),
         };
-        self.record(name, &next, Expect::Revision(revision))?;
+        self.record(name, &next, Expect::Revision(revision)).await?;
         self.serve(name, plugin);
         if let Some(old) = installed.previous {
             self.discard(&old, &next);
@@ -139,7 +139,7 @@ impl Node {
             active: previous,
             previous: Some(installed.active),
         };
-        self.record(name, &next, Expect::Revision(revision))?;
+        self.record(name, &next, Expect::Revision(revision)).await?;
         self.serve(name, plugin);
         self.plugin(name)
     }
@@ -164,7 +164,8 @@ impl Node {
         installed.active.granted = installed.active.inspection.asks.select(grants);
         let component = self.components.get(&installed.active.inspection.digest)?;
         let plugin = self.host.load(&component, &installed.active).await?;
-        self.record(name, &installed, Expect::Revision(revision))?;
+        self.record(name, &installed, Expect::Revision(revision))
+            .await?;
         self.serve(name, plugin);
         Ok(())
     }
@@ -194,8 +195,9 @@ impl Node {
             return Err(Error::new(Code::InUse, message).with_by(users));
         }
         let path = format!("plugins/{name}");
-        self.store
-            .transact(&[Change::remove(path).expecting(Expect::Revision(revision))])?;
+        self.store()
+            .transact(&[Change::remove(path).expecting(Expect::Revision(revision))])
+            .await?;
         self.loaded
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -216,7 +218,7 @@ impl Node {
     /// As the store says.
     pub fn plugins(&self) -> Result<Vec<PluginSummary>, Error> {
         let mut all = Vec::new();
-        for (path, _) in self.store.list("plugins")? {
+        for (path, _) in self.store().list("plugins")? {
             let name: PluginName = path.trim_start_matches("plugins/").parse()?;
             let detail = self.plugin(&name)?;
             let inspection = detail.installed.active.inspection;
@@ -250,7 +252,7 @@ impl Node {
     }
 
     pub(crate) async fn load_plugins(&self) -> Result<(), Error> {
-        for (path, record) in self.store.list("plugins")? {
+        for (path, record) in self.store().list("plugins")? {
             let name = path.trim_start_matches("plugins/").to_owned();
             let loaded = self.load(&record.value).await;
             if let Err(e) = &loaded {
@@ -289,21 +291,22 @@ impl Node {
     }
 
     pub(crate) fn installed(&self, name: &PluginName) -> Result<Option<(Installed, u64)>, Error> {
-        match self.store.get(&format!("plugins/{name}"))? {
+        match self.store().get(&format!("plugins/{name}"))? {
             None => Ok(None),
             Some(record) => Ok(Some((parse(&record.value)?, record.revision))),
         }
     }
 
-    fn record(
+    async fn record(
         &self,
         name: &PluginName,
         installed: &Installed,
         expect: Expect,
     ) -> Result<(), Error> {
         let value = serde_json::to_value(installed).map_err(|e| Error::internal(e.to_string()))?;
-        self.store
-            .transact(&[Change::put(format!("plugins/{name}"), value).expecting(expect)])?;
+        self.store()
+            .transact(&[Change::put(format!("plugins/{name}"), value).expecting(expect)])
+            .await?;
         Ok(())
     }
 

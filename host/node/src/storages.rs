@@ -104,7 +104,7 @@ impl Node {
         let storage_type = self.storage_type(wanted)?;
         let (public, secrets) = validated(&storage_type, config)?;
         let _change = self.changes.lock().await;
-        if let Some(there) = self.store.get(&format!("storage/{name}"))? {
+        if let Some(there) = self.store().get(&format!("storage/{name}"))? {
             let record: StorageRecord = parse(&there.value)?;
             if record.plugin == storage_type.plugin
                 && record.config == public
@@ -138,7 +138,7 @@ impl Node {
             }),
             Err(e) => return Err(e),
         }
-        self.record_storage(name, &record, Expect::Absent)?;
+        self.record_storage(name, &record, Expect::Absent).await?;
         let mut storage = self.storage(name).await?;
         storage.findings = findings;
         Ok(storage)
@@ -159,7 +159,7 @@ impl Node {
 
     fn same_backend(&self, name: &StorageName, identity: &str) -> Result<Vec<Finding>, Error> {
         let mut found = Vec::new();
-        for (path, record) in self.store.list("storage")? {
+        for (path, record) in self.store().list("storage")? {
             let other: StorageRecord = parse(&record.value)?;
             let other_name = path.trim_start_matches("storage/");
             if other_name != name.as_str() && other.identity.as_deref() == Some(identity) {
@@ -209,7 +209,8 @@ impl Node {
         let calls = self.bind(name, &record)?;
         let findings = calls.check().await?;
         calls.changed(&old.config).await?;
-        self.record_storage(name, &record, Expect::Revision(expect.unwrap_or(revision)))?;
+        self.record_storage(name, &record, Expect::Revision(expect.unwrap_or(revision)))
+            .await?;
         self.mounted().remove(name.as_str());
         let mut storage = self.storage(name).await?;
         storage.findings = findings;
@@ -239,8 +240,9 @@ impl Node {
             tracing::warn!(storage = %name, "removed, but not deactivated: {e}");
         }
         let path = format!("storage/{name}");
-        self.store
-            .transact(&[Change::remove(path).expecting(Expect::Revision(revision))])?;
+        self.store()
+            .transact(&[Change::remove(path).expecting(Expect::Revision(revision))])
+            .await?;
         self.mounted().remove(name.as_str());
         Ok(())
     }
@@ -251,7 +253,7 @@ impl Node {
     /// As the store says.
     pub async fn storages(&self) -> Result<Vec<Storage>, Error> {
         let mut names = Vec::new();
-        for (path, _) in self.store.list("storage")? {
+        for (path, _) in self.store().list("storage")? {
             names.push(path.trim_start_matches("storage/").parse::<StorageName>()?);
         }
         let shown = futures::future::join_all(names.iter().map(|name| self.storage(name))).await;
@@ -356,31 +358,37 @@ impl Node {
     }
 
     fn storage_record(&self, name: &StorageName) -> Result<(StorageRecord, u64), Error> {
-        let record = self.store.get(&format!("storage/{name}"))?.ok_or_else(|| {
-            Error::new(
-                Code::NotFound,
-                format!("there is no storage {name}; `cairn storage list` shows those there are"),
-            )
-        })?;
+        let record = self
+            .store()
+            .get(&format!("storage/{name}"))?
+            .ok_or_else(|| {
+                Error::new(
+                    Code::NotFound,
+                    format!(
+                        "there is no storage {name}; `cairn storage list` shows those there are"
+                    ),
+                )
+            })?;
         Ok((parse(&record.value)?, record.revision))
     }
 
-    fn record_storage(
+    async fn record_storage(
         &self,
         name: &StorageName,
         record: &StorageRecord,
         expect: Expect,
     ) -> Result<(), Error> {
         let value = serde_json::to_value(record).map_err(|e| Error::internal(e.to_string()))?;
-        self.store
-            .transact(&[Change::put(format!("storage/{name}"), value).expecting(expect)])?;
+        self.store()
+            .transact(&[Change::put(format!("storage/{name}"), value).expecting(expect)])
+            .await?;
         Ok(())
     }
 
     /// Storages that a plugin serves.
     pub(crate) fn users(&self, plugin: &PluginName) -> Result<Vec<String>, Error> {
         let mut users = Vec::new();
-        for (path, record) in self.store.list("storage")? {
+        for (path, record) in self.store().list("storage")? {
             let storage: StorageRecord = parse(&record.value)?;
             if storage.plugin == plugin.as_str() {
                 users.push(path.trim_start_matches("storage/").to_owned());

@@ -15,7 +15,7 @@ impl Node {
     /// # Errors
     /// As the store says.
     pub fn trusted(&self) -> Result<Vec<TrustedSigner>, Error> {
-        self.store
+        self.store()
             .list("trust")?
             .iter()
             .map(|(_, record)| parse(&record.value))
@@ -26,7 +26,7 @@ impl Node {
     ///
     /// # Errors
     /// `invalid` where it is no minisign public key.
-    pub fn trust(&self, signer: TrustedSigner) -> Result<TrustedSigner, Error> {
+    pub async fn trust(&self, signer: TrustedSigner) -> Result<TrustedSigner, Error> {
         // The rules for a plugin's name are fit for a signer's, too.
         let name: PluginName = signer.name.parse().map_err(|mut e: Error| {
             e.field = Some("name".to_owned());
@@ -41,8 +41,9 @@ impl Node {
             ..signer
         };
         let value = serde_json::to_value(&signer).map_err(|e| Error::internal(e.to_string()))?;
-        self.store
-            .transact(&[Change::put(format!("trust/{name}"), value)])?;
+        self.store()
+            .transact(&[Change::put(format!("trust/{name}"), value)])
+            .await?;
         Ok(signer)
     }
 
@@ -50,12 +51,12 @@ impl Node {
     ///
     /// # Errors
     /// `not-found`.
-    pub fn distrust(&self, name: &PluginName) -> Result<(), Error> {
+    pub async fn distrust(&self, name: &PluginName) -> Result<(), Error> {
         let path = format!("trust/{name}");
-        if self.store.get(&path)?.is_none() {
+        if self.store().get(&path)?.is_none() {
             return Err(Error::not_found(format!("signer {name} in the trust list")));
         }
-        self.store.transact(&[Change::remove(path)])?;
+        self.store().transact(&[Change::remove(path)]).await?;
         Ok(())
     }
 

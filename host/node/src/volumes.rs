@@ -8,7 +8,7 @@ use cairn_core::storage::{
 };
 use cairn_core::{Code, Error};
 use cairn_plugins::StorageCalls;
-use cairn_store::Change;
+use cairn_store::{Change, Expect, StoreError};
 
 use crate::Node;
 use crate::records::{Attached, VolumeDetail, VolumePage};
@@ -182,7 +182,7 @@ impl Node {
             Some(epoch) => epoch,
             None => {
                 let seen = calls.get(name.as_str()).await?.epoch;
-                self.next_epoch(storage, name, seen)?
+                self.next_epoch(storage, name, seen).await?
             }
         };
         let request = AttachRequest {
@@ -197,21 +197,26 @@ impl Node {
     }
 
     /// Raises the volume's epoch in the store, before anything is started under it.
-    fn next_epoch(
+    async fn next_epoch(
         &self,
         storage: &StorageName,
         name: &VolumeName,
         seen: u64,
     ) -> Result<u64, Error> {
         let path = format!("epochs/{storage}/{name}");
-        let last = self
-            .store
-            .get(&path)?
-            .and_then(|r| r.value.as_u64())
-            .unwrap_or(0);
-        let next = last.max(seen) + 1;
-        self.store.transact(&[Change::put(path, next.into())])?;
-        Ok(next)
+        loop {
+            let there = self.store().get(&path)?;
+            let last = there.as_ref().and_then(|r| r.value.as_u64()).unwrap_or(0);
+            let next = last.max(seen) + 1;
+            let expect = there.map_or(Expect::Absent, |r| Expect::Revision(r.revision));
+            let change = Change::put(path.as_str(), next.into()).expecting(expect);
+            match self.store().transact(&[change]).await {
+                Ok(_) => return Ok(next),
+                // Another node took it: the next one is ours.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
     }
 
     /// Detaches a volume from this node. Not attached is success.

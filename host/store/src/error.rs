@@ -1,6 +1,6 @@
 //! How the store fails.
 
-use cairn_core::{Code, Error};
+use cairn_core::{Code, Error, QuorumGap};
 
 use crate::limits::STORE_MAX_BYTES;
 
@@ -109,6 +109,10 @@ impl StoreError {
         }
     }
 
+    pub(crate) fn unsealed() -> Self {
+        Self::Stopped("nothing can be sealed: the system has no random numbers".to_owned())
+    }
+
     /// For openraft, which stops this node's consensus when it gets one.
     pub(crate) fn fatal(self) -> openraft::StorageError<u64> {
         openraft::StorageError::IO {
@@ -146,6 +150,22 @@ impl From<StoreError> for Error {
             StoreError::Full { .. } | StoreError::Io { full: true, .. } => Code::NoSpace,
             StoreError::Io { .. } => Code::Internal,
         };
-        Error::new(code, error.to_string())
+        let mut shown = Error::new(code, error.to_string());
+        if let StoreError::NoQuorum {
+            votes,
+            expected,
+            needed,
+            missing,
+        } = error
+        {
+            shown.by.clone_from(&missing);
+            shown.quorum = Some(Box::new(QuorumGap {
+                votes,
+                expected,
+                needed,
+                missing,
+            }));
+        }
+        shown
     }
 }

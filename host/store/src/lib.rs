@@ -8,6 +8,7 @@
 //! | [`Store`] | open, change, read, watch, leases, members, quorum |
 //! | [`Witness`] | a member that keeps the log, votes, and can read nothing |
 //! | `change` | changes and what comes of them |
+//! | [`go_on_alone`] | an operator's override of a lost majority |
 //! | `log` | the log and the vote on disk |
 //! | `state` | the materialised state in sled, rebuildable |
 //! | `machine`, `snapshot` | what openraft applies to, and its snapshots |
@@ -28,6 +29,7 @@
 mod change;
 mod contact;
 mod error;
+mod force;
 mod lease;
 pub mod limits;
 mod log;
@@ -47,6 +49,7 @@ mod witness;
 
 pub use change::{Action, Change, Expect, Lease, Record};
 pub use error::StoreError;
+pub use force::go_on_alone;
 pub use limits::Timing;
 pub use members::{MemberState, Membership};
 pub use network::{CallError, Rpc, Transport};
@@ -59,8 +62,8 @@ pub use witness::{Witness, WitnessState};
 
 /// Seals what leaves the nodes: a witness keeps it and can't read it.
 pub trait Cipher: Send + Sync + 'static {
-    /// Seals bytes for a use; another use can't open them.
-    fn seal(&self, usage: &[u8], plain: &[u8]) -> Vec<u8>;
+    /// Seals bytes for a use; another use can't open them. None where it can't be done now.
+    fn seal(&self, usage: &[u8], plain: &[u8]) -> Option<Vec<u8>>;
     /// The bytes, if they were sealed with this key for this use.
     fn open(&self, usage: &[u8], sealed: &[u8]) -> Option<Vec<u8>>;
 }

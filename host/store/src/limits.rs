@@ -47,6 +47,8 @@ pub(crate) const WITNESS_LOG_MAX_BYTES: u64 = 1 << 30;
 pub(crate) const LOG_FILE_BYTES: usize = 32 << 20;
 /// Entries of the log kept in memory.
 pub(crate) const LOG_CACHE_BYTES: usize = 8 << 20;
+/// The same, for each cluster of a witness.
+pub(crate) const WITNESS_CACHE_BYTES: usize = 64 << 10;
 /// Memory that sled may use for its cache.
 pub(crate) const STATE_CACHE_BYTES: u64 = 8 << 20;
 

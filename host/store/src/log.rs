@@ -19,7 +19,7 @@ use raft_log::{Config, RaftLog};
 use tokio::sync::oneshot;
 
 use crate::StoreError;
-use crate::limits::{LOG_CACHE_BYTES, LOG_FILE_BYTES};
+use crate::limits::LOG_FILE_BYTES;
 use crate::types::{At, EntryOf, Payload, StorageError, Types, VoteOf, decode, encode};
 
 /// The log; clones share it.
@@ -30,7 +30,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// Opens the log in `dir`. A torn last record is cut; damage before it is an error.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir)
             .map_err(StoreError::io(format!("{} can't be made", dir.display())))?;
         let mut config = Config::new(dir.display());
@@ -38,7 +38,7 @@ impl Log {
         config.wal.read_buffer_size = Some(1 << 20);
         config.wal.truncate_incomplete_record = Some(true);
         config.wal.flush_batch_wait = Some(Duration::ZERO);
-        config.log_cache_capacity = Some(LOG_CACHE_BYTES);
+        config.log_cache_capacity = Some(cache_bytes);
         let log = RaftLog::open(Arc::new(config)).map_err(|e| {
             StoreError::Damaged(format!(
                 "the log in {} can't be read: {e}. What it acknowledged may be lost on this node; remove the node \

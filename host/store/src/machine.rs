@@ -48,6 +48,16 @@ impl Machine {
         Ok((machine, damage))
     }
 
+    /// A snapshot of what is applied now.
+    pub(crate) async fn make_snapshot(&mut self) -> Result<(), StoreError> {
+        let mut builder = self.get_snapshot_builder().await;
+        builder
+            .build_snapshot()
+            .await
+            .map(drop)
+            .map_err(|e| StoreError::Stopped(e.to_string()))
+    }
+
     fn load(&self) -> Result<(), StoreError> {
         self.state
             .load(self.snapshots.pairs(Arc::clone(&self.cipher))?)?;

@@ -3,6 +3,7 @@
 use std::sync::Weak;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cairn_core::cluster::majority;
 use openraft::ServerState;
 use serde::Serialize;
 
@@ -26,11 +27,6 @@ pub struct Quorum {
     pub needed: usize,
     /// Names of the voters out of reach.
     pub missing: Vec<String>,
-}
-
-/// The least number of votes that is more than half.
-pub(crate) fn majority(votes: usize) -> usize {
-    votes / 2 + 1
 }
 
 impl Quorum {
@@ -83,6 +79,27 @@ impl Store {
             needed: majority(voters.len()),
             missing,
         }
+    }
+
+    /// How long ago this member was last known to be with a leader that has a majority: what it reads is at
+    /// least as new. None: not since its start.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let quorum = self.quorum();
+        if quorum.quorate {
+            return Some(Duration::ZERO);
+        }
+        let last = *self
+            .last_quorate
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        last.map(|at| at.elapsed())
+    }
+
+    /// Why nothing can be changed now.
+    #[must_use]
+    pub fn refusal(&self) -> StoreError {
+        self.quorum().refusal()
     }
 
     fn leads_within(&self, metrics: &openraft::RaftMetrics<u64, Member>, within: Duration) -> bool {
@@ -168,6 +185,12 @@ pub(crate) async fn ping_members(store: Weak<Store>) {
                     tokio::spawn(async move { store.ping(member).await }),
                 );
             }
+        }
+        if store.quorum().quorate {
+            *store
+                .last_quorate
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
         }
         drop(store);
         tokio::time::sleep(every).await;

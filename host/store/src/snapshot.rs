@@ -72,7 +72,10 @@ impl Snapshots {
             if pairs.is_empty() {
                 break;
             }
-            frame(&mut out, &cipher.seal(PAIRS, &encode(&pairs)?)).map_err(failed(&part))?;
+            let sealed = cipher
+                .seal(PAIRS, &encode(&pairs)?)
+                .ok_or_else(StoreError::unsealed)?;
+            frame(&mut out, &sealed).map_err(failed(&part))?;
         }
         frame(&mut out, &[]).map_err(failed(&part))?;
         drop(

@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use crate::change::{Action, Answer, Change, Command, Record, Task};
 use crate::contact::Contacts;
 use crate::limits::{
-    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, FORWARD_LIMIT, LOG_KEEP_ENTRIES, QUORUM_WAIT,
-    RETRY_PAUSE, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_MS, SNAPSHOT_ENTRIES, TRANSACTION_MAX_BYTES,
-    Timing, VALUE_MAX_BYTES,
+    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, FORWARD_LIMIT, LOG_CACHE_BYTES,
+    LOG_KEEP_ENTRIES, QUORUM_WAIT, RETRY_PAUSE, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_MS,
+    SNAPSHOT_ENTRIES, TRANSACTION_MAX_BYTES, Timing, VALUE_MAX_BYTES,
 };
 use crate::log::Log;
 use crate::machine::Machine;
@@ -50,6 +50,8 @@ pub struct Store {
     /// Chosen anew at each start.
     pub(crate) incarnation: u64,
     pub(crate) leases: lease::Deadlines,
+    /// When a leader with a majority was last in reach.
+    pub(crate) last_quorate: Mutex<Option<Instant>>,
     pub(crate) changing_members: tokio::sync::Mutex<()>,
     cipher: Arc<dyn Cipher>,
     damage: Option<String>,
@@ -72,7 +74,7 @@ impl Store {
         let (opened, key) = (dir.clone(), Arc::clone(&cipher));
         let (log, (machine, damage)) = crate::machine::blocking(move || {
             Ok((
-                Log::open(&opened.join("log"))?,
+                Log::open(&opened.join("log"), LOG_CACHE_BYTES)?,
                 Machine::open(&opened, key)?,
             ))
         })
@@ -96,6 +98,7 @@ impl Store {
             timing,
             incarnation: rand::random(),
             leases: lease::Deadlines::default(),
+            last_quorate: Mutex::default(),
             changing_members: tokio::sync::Mutex::default(),
             cipher,
             damage,

@@ -55,7 +55,10 @@ impl Sealed {
     pub(crate) fn seal(command: &Command, cipher: &dyn Cipher) -> Result<Self, StoreError> {
         let mut plain = vec![COMMAND_VERSION];
         plain.extend(encode(command)?);
-        Ok(Self(cipher.seal(COMMAND, &plain)))
+        cipher
+            .seal(COMMAND, &plain)
+            .map(Self)
+            .ok_or_else(StoreError::unsealed)
     }
 
     pub(crate) fn open(&self, cipher: &dyn Cipher) -> Result<Command, StoreError> {

@@ -28,7 +28,7 @@ use tokio::io::AsyncWriteExt;
 use crate::StoreError;
 use crate::change::Answer;
 use crate::contact::{Contacts, Pong};
-use crate::limits::{Timing, WITNESS_LOG_MAX_BYTES};
+use crate::limits::{Timing, WITNESS_CACHE_BYTES, WITNESS_LOG_MAX_BYTES};
 use crate::log::Log;
 use crate::machine::{begin_receiving, blocking, current};
 use crate::network::{Network, Rpc, Transport};
@@ -88,7 +88,7 @@ impl Witness {
     ) -> Result<Arc<Self>, StoreError> {
         let (log, snapshots) = blocking(move || {
             Ok((
-                Log::open(&dir.join("log"))?,
+                Log::open(&dir.join("log"), WITNESS_CACHE_BYTES)?,
                 Snapshots::open(&dir.join("snapshot"))?,
             ))
         })
@@ -174,6 +174,13 @@ impl Witness {
 
     fn kept(&self) -> Option<u64> {
         self.raft.metrics().borrow().snapshot.map(|at| at.index)
+    }
+
+    /// Does it lead, for the moment of handing over?
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        let state = self.raft.metrics().borrow().state;
+        state == ServerState::Leader || state == ServerState::Candidate
     }
 
     /// How it stands.

@@ -1,6 +1,8 @@
 //! Handlers, one file a resource, and the document made from them.
 
 mod about;
+mod cluster;
+mod config;
 mod plugins;
 mod snapshots;
 mod storages;
@@ -39,6 +41,8 @@ pub(crate) type Shared = Arc<Node>;
     components(schemas(Problem)),
     tags(
         (name = "about", description = "The daemon itself"),
+        (name = "cluster", description = "Nodes, votes, links, witnesses"),
+        (name = "config", description = "The configuration as a tree of records"),
         (name = "plugins", description = "Install, grant, upgrade, remove"),
         (name = "storage", description = "Configured storages"),
         (name = "volumes", description = "Volumes of a storage"),
@@ -50,6 +54,8 @@ struct Base;
 fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Base::openapi())
         .merge(about::routes())
+        .merge(cluster::routes())
+        .merge(config::routes())
         .merge(storages::routes())
         .merge(volumes::routes())
         .merge(snapshots::routes())

@@ -195,13 +195,13 @@ async fn trust(
         public_key: key.public_key,
         id: String::new(),
     };
-    Ok(Json(node.trust(signer)?))
+    Ok(Json(node.trust(signer).await?))
 }
 
 /// Take a signer's signatures no more
 #[utoipa::path(delete, path = "/api/v1/trust/{name}", tag = "plugins", params(("name" = String, Path)),
     responses((status = 204), (status = "default", body = Problem)))]
 async fn distrust(State(node): State<Shared>, Path(name): Path<String>) -> Answer<StatusCode> {
-    node.distrust(&named(&name)?)?;
+    node.distrust(&named(&name)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

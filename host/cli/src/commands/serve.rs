@@ -28,36 +28,48 @@ pub(super) async fn serve(
         Some(name) => name.clone(),
         None => host_name()?,
     };
-    let mut terminate =
-        signal(SignalKind::terminate()).map_err(|e| Error::internal(format!("no signals: {e}")))?;
+    let stop = stopped()?;
     let node = Node::open(&arguments.data, &name).await?;
     let ready = |listening: &cairn_api::Listening| {
-        let (https, socket) = (listening.https, listening.socket.display());
+        let https: Vec<String> = listening
+            .https
+            .iter()
+            .map(|a| format!("https://{a}"))
+            .collect();
+        let socket = listening.socket.display();
         let line = if output.json {
-            json!({"node": name, "https": format!("https://{https}"), "socket": socket.to_string()})
-                .to_string()
+            json!({"node": name, "https": https, "socket": socket.to_string()}).to_string()
         } else {
-            format!("cairn: node {name} is ready at https://{https} and {socket}")
+            format!(
+                "cairn: node {name} is ready at {} and {socket}",
+                https.join(", ")
+            )
         };
         // A daemon doesn't end because nobody reads its line.
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     };
     let options = ServeOptions {
-        address: options.address,
+        addresses: options.addresses.clone(),
         port: options.port,
     };
-    let stop = async {
+    cairn_api::serve(node, options, ready, stop).await
+}
+
+/// Ends when the daemon is told to stop.
+pub(super) fn stopped() -> Result<impl Future<Output = ()>, Error> {
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|e| Error::internal(format!("no signals: {e}")))?;
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("stopping");
-    };
-    cairn_api::serve(node, options, ready, stop).await
+    })
 }
 
-fn host_name() -> Result<String, Error> {
+pub(super) fn host_name() -> Result<String, Error> {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .map_err(|e| {

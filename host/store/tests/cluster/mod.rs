@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Turned;
 
 impl Cipher for Turned {
-    fn seal(&self, usage: &[u8], plain: &[u8]) -> Vec<u8> {
+    fn seal(&self, usage: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         let sealed = plain.iter().map(|b| !b);
-        usage.iter().copied().chain(sealed).collect()
+        Some(usage.iter().copied().chain(sealed).collect())
     }
 
     fn open(&self, usage: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
