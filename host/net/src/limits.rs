@@ -73,6 +73,10 @@ pub const DIAL_MS: u64 = 1_500;
 pub const BACK_OFF_FIRST_MS: u64 = 100;
 /// See [`BACK_OFF_FIRST_MS`]. Short enough that a healed network is noticed within two seconds.
 pub const BACK_OFF_MAX_MS: u64 = 1_500;
+/// A stream's connection that was silent this long is asked for a sign of life, …
+pub const STREAM_KEEP_ALIVE_MS: u64 = 1_000;
+/// … and broken off when none comes within this.
+pub const STREAM_KEEP_ALIVE_ANSWER_MS: u64 = 4_000;
 /// A call given no other limit ends by then.
 pub const CALL_MS: u64 = 10_000;
 /// A refusal's sentence that a peer sends is cut after this.

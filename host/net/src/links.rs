@@ -25,6 +25,7 @@ use crate::trust::Trust;
 mod back_off;
 mod call;
 mod choose;
+mod cut;
 mod error;
 mod link;
 mod probe;
@@ -139,8 +140,8 @@ impl Links {
         }))
     }
 
-    /// The peers from now on. Links whose address and trust stay the same go on undisturbed; calls
-    /// on links that go end as lost.
+    /// The peers from now on. Links whose address and trust stay the same go on undisturbed; a
+    /// link that goes is closed when the calls under way on it have ended.
     pub fn set_peers(&self, wanted: &BTreeMap<NodeId, PeerConfig>) {
         let mut peers = self.0.peers.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::take(&mut *peers);
