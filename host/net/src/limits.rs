@@ -35,6 +35,10 @@ pub const MAX_PEER_CONNECTIONS: usize = 4096;
 pub const MAX_JOINS: usize = 16;
 /// Connections of the API at once.
 pub const MAX_API_CONNECTIONS: usize = 1024;
+/// The same refusal of the same address is logged this often.
+pub const REFUSAL_LOGGED_EVERY_S: u64 = 60;
+/// Refusals remembered for that; while there are more, new ones aren't logged.
+pub const MAX_REFUSALS_REMEMBERED: usize = 256;
 /// After `accept` failed (no file descriptors left, say).
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long a server that shuts down waits for requests under way.
@@ -61,8 +65,12 @@ pub const SERVER_KEEP_ALIVE_ANSWER_MS: u64 = 10_000;
 
 /// Addresses of one peer.
 pub const MAX_LINKS_PER_PEER: usize = 8;
-/// Every link is probed this often.
+/// The links of a peer that is being called are probed this often, …
 pub const PROBE_EVERY_MS: u64 = 300;
+/// … those of another this often.
+pub const PROBE_IDLE_EVERY_MS: u64 = 1_000;
+/// A peer counts as being called until this long after a call began.
+pub const BUSY_FOR_MS: u64 = 3_000;
 /// A link whose probe isn't answered by then is suspect: calls leave it if there is another.
 pub const SUSPECT_AFTER_MS: u64 = 600;
 /// A link whose probe isn't answered by then is dropped and dialled again.

@@ -177,6 +177,7 @@ async fn attempt(
 ) -> Result<Bytes, Failure> {
     let gone = || Failure::Unsent("its link went down".into());
     let link = links.links.get(place).ok_or_else(gone)?;
+    links.usage.note();
     let held = link.status().borrow().sender.clone();
     let (number, sender) = held.ok_or_else(gone)?;
     tokio::select! {

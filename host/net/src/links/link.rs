@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::back_off::BackOff;
 use super::choose::Health;
 use super::cut::{Hold, Line};
+use super::usage::Usage;
 use super::{LinkState, PeerTrust, probe};
 use crate::dial::{DialError, TlsClient, await_acceptance, dial};
 use crate::limits::{
@@ -46,7 +47,7 @@ pub(super) struct Link {
 }
 
 /// Where a link leads and who must be there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) peer: NodeId,
     pub(super) address: SocketAddr,
@@ -76,39 +77,16 @@ pub(super) struct Connected {
 }
 
 impl Link {
-    pub(super) fn start(
-        context: &Context,
-        peer: NodeId,
-        address: SocketAddr,
-        trust: PeerTrust,
-        bell: Arc<watch::Sender<()>>,
-    ) -> Self {
-        let (status, seen) = watch::channel(Status {
-            health: Health::New,
-            round_trip: None,
-            last_contact: None,
-            clock_ahead_ms: None,
-            why: None,
-            sender: None,
-        });
-        let target = Target {
-            peer,
-            address,
-            trust,
-        };
+    pub(super) fn start(context: &Context, target: Target, board: Board) -> Self {
         let nudge = Arc::new(Notify::new());
-        let board = Board { status, bell };
+        let status = board.status.subscribe();
         let task = tokio::spawn(run(context.clone(), target.clone(), board, nudge.clone()));
         Self {
             target,
-            status: seen,
+            status,
             nudge,
             task,
         }
-    }
-
-    pub(super) fn is(&self, address: SocketAddr, trust: PeerTrust) -> bool {
-        self.target.address == address && self.target.trust == trust
     }
 
     pub(super) fn nudge(&self) {
@@ -139,13 +117,30 @@ impl Drop for Link {
     }
 }
 
-/// Where a link's task shows how it is.
+/// Where a link's task shows how it is, and sees whether it is used.
 pub(super) struct Board {
     status: watch::Sender<Status>,
     bell: Arc<watch::Sender<()>>,
+    pub(super) usage: Arc<Usage>,
 }
 
 impl Board {
+    pub(super) fn new(bell: Arc<watch::Sender<()>>, usage: Arc<Usage>) -> Self {
+        let status = watch::Sender::new(Status {
+            health: Health::New,
+            round_trip: None,
+            last_contact: None,
+            clock_ahead_ms: None,
+            why: None,
+            sender: None,
+        });
+        Self {
+            status,
+            bell,
+            usage,
+        }
+    }
+
     /// Changes the status, and rings if callers care.
     pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
         let mut rings = false;

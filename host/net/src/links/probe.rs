@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::choose::Health;
 use super::link::{Board, Connected, Context, Sender};
 use crate::dial::DialError;
-use crate::limits::{DEAD_AFTER_MS, PROBE_EVERY_MS, SHUT_DOWN_MS, SUSPECT_AFTER_MS, ms};
+use crate::limits::{DEAD_AFTER_MS, SHUT_DOWN_MS, SUSPECT_AFTER_MS, ms};
 use crate::rpc::{self, PROBE_PATH};
 use crate::trust::{PeerName, Refusal, Trust};
 
@@ -77,7 +77,7 @@ async fn probe(number: u64, sender: Sender, board: &Board) -> End {
                 status.sender = Some((number, sender.clone()));
             }
         });
-        sleep(ms(PROBE_EVERY_MS).saturating_sub(trip)).await;
+        board.usage.until_due(trip).await;
     }
 }
 
