@@ -34,7 +34,8 @@ impl std::fmt::Debug for PeerStream {
 
 impl Links {
     /// Sends a stream and gets one back. `limit` is for the beginning of the answer; the streams may
-    /// go on for days. Neither side buffers more than a window: the reader's pace is the sender's.
+    /// go on for days. A handler that answers only when it has read everything needs a limit for
+    /// everything. Neither side buffers more than a window: the reader's pace is the sender's.
     ///
     /// # Errors
     /// As [`Self::call`]; it is never sent twice.
