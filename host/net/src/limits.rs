@@ -73,10 +73,13 @@ pub const PROBE_IDLE_EVERY_MS: u64 = 1_000;
 pub const BUSY_FOR_MS: u64 = 3_000;
 /// A link whose probe isn't answered by then is suspect: calls leave it if there is another.
 pub const SUSPECT_AFTER_MS: u64 = 600;
-/// A link whose probe isn't answered by then is dropped and dialled again.
-pub const DEAD_AFTER_MS: u64 = 1_500;
-/// One attempt to dial: TCP and TLS together. The kernel repeats a lost SYN after a second.
-pub const DIAL_MS: u64 = 1_500;
+/// A link whose probe isn't answered by then is dropped and dialled again. Long enough that a busy
+/// machine isn't made busier by new handshakes, and shorter than TCP's later retransmissions.
+pub const DEAD_AFTER_MS: u64 = 3_000;
+/// The TCP part of an attempt to dial. The kernel repeats a lost SYN after a second.
+pub const CONNECT_MS: u64 = 1_500;
+/// One attempt to dial: TCP, TLS, and the other side's judgement.
+pub const DIAL_MS: u64 = 4_000;
 /// The wait between the starts of two attempts to dial: first and longest.
 pub const BACK_OFF_FIRST_MS: u64 = 100;
 /// See [`BACK_OFF_FIRST_MS`]. Short enough that a healed network is noticed within two seconds.

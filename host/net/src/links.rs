@@ -3,7 +3,7 @@
 //! goes over the best link that lives, and has its peer probed at once.
 //!
 //! ```text
-//! New --dialled--> Up --probe 600 ms late--> Suspect --1500 ms late--> Down --back-off--> dialled again
+//! New --dialled--> Up --probe 600 ms late--> Suspect --3000 ms late--> Down --back-off--> dialled again
 //!  \--failed--> Down     <----answered-------/    closed, revoked: Down at once
 //! ```
 //! A suspect link gets no new calls while another is up, and calls under way on it that may be

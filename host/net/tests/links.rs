@@ -193,7 +193,7 @@ async fn a_single_hanging_link_ends_calls_and_heals() {
     let error = who(&links, 2).await.unwrap_err();
     assert!(matches!(error, CallError::Lost { .. }), "{error}");
     assert!(
-        begun.elapsed() < Duration::from_millis(2200),
+        begun.elapsed() < Duration::from_millis(4000),
         "{:?}",
         begun.elapsed()
     );

