@@ -8,9 +8,11 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, Error as TlsError};
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::limits::{CONNECT_MS, ms};
 use crate::trust::Refusal;
 use crate::verify::Judge;
 
@@ -38,12 +40,12 @@ pub(crate) async fn dial(
     limit: Duration,
 ) -> Result<TlsClient, DialError> {
     let attempt = async {
-        let tcp = TcpStream::connect(address).await?;
+        let tcp = timeout(ms(CONNECT_MS), TcpStream::connect(address)).await??;
         tcp.set_nodelay(true)?;
         let name = ServerName::IpAddress(address.ip().into());
         TlsConnector::from(config).connect(name, tcp).await
     };
-    match tokio::time::timeout(limit, attempt).await {
+    match timeout(limit, attempt).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(e)) => match judge.refusal() {
             Some(refusal) => Err(DialError::Refused(refusal)),
@@ -62,7 +64,7 @@ pub(crate) async fn await_acceptance(
     stream: &mut TlsClient,
     limit: Duration,
 ) -> Result<(), DialError> {
-    match tokio::time::timeout(limit, stream.fill_buf()).await {
+    match timeout(limit, stream.fill_buf()).await {
         Ok(Ok([])) => Err(DialError::Broken("it closed the connection at once".into())),
         Ok(Ok(_)) => Ok(()),
         Ok(Err(e)) => Err(explain(&e)),

@@ -35,6 +35,10 @@ pub const MAX_PEER_CONNECTIONS: usize = 4096;
 pub const MAX_JOINS: usize = 16;
 /// Connections of the API at once.
 pub const MAX_API_CONNECTIONS: usize = 1024;
+/// The same refusal of the same address is logged this often.
+pub const REFUSAL_LOGGED_EVERY_S: u64 = 60;
+/// Refusals remembered for that; while there are more, new ones aren't logged.
+pub const MAX_REFUSALS_REMEMBERED: usize = 256;
 /// After `accept` failed (no file descriptors left, say).
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// How long a server that shuts down waits for requests under way.
@@ -61,18 +65,29 @@ pub const SERVER_KEEP_ALIVE_ANSWER_MS: u64 = 10_000;
 
 /// Addresses of one peer.
 pub const MAX_LINKS_PER_PEER: usize = 8;
-/// Every link is probed this often.
+/// The links of a peer that is being called are probed this often, …
 pub const PROBE_EVERY_MS: u64 = 300;
+/// … those of another this often.
+pub const PROBE_IDLE_EVERY_MS: u64 = 1_000;
+/// A peer counts as being called until this long after a call began.
+pub const BUSY_FOR_MS: u64 = 3_000;
 /// A link whose probe isn't answered by then is suspect: calls leave it if there is another.
 pub const SUSPECT_AFTER_MS: u64 = 600;
-/// A link whose probe isn't answered by then is dropped and dialled again.
-pub const DEAD_AFTER_MS: u64 = 1_500;
-/// One attempt to dial: TCP and TLS together. The kernel repeats a lost SYN after a second.
-pub const DIAL_MS: u64 = 1_500;
+/// A link whose probe isn't answered by then is dropped and dialled again. Long enough that a busy
+/// machine isn't made busier by new handshakes, and shorter than TCP's later retransmissions.
+pub const DEAD_AFTER_MS: u64 = 3_000;
+/// The TCP part of an attempt to dial. The kernel repeats a lost SYN after a second.
+pub const CONNECT_MS: u64 = 1_500;
+/// One attempt to dial: TCP, TLS, and the other side's judgement.
+pub const DIAL_MS: u64 = 4_000;
 /// The wait between the starts of two attempts to dial: first and longest.
 pub const BACK_OFF_FIRST_MS: u64 = 100;
 /// See [`BACK_OFF_FIRST_MS`]. Short enough that a healed network is noticed within two seconds.
 pub const BACK_OFF_MAX_MS: u64 = 1_500;
+/// A stream's connection that was silent this long is asked for a sign of life, …
+pub const STREAM_KEEP_ALIVE_MS: u64 = 1_000;
+/// … and broken off when none comes within this.
+pub const STREAM_KEEP_ALIVE_ANSWER_MS: u64 = 4_000;
 /// A call given no other limit ends by then.
 pub const CALL_MS: u64 = 10_000;
 /// A refusal's sentence that a peer sends is cut after this.

@@ -1,8 +1,9 @@
 //! Requests to other nodes. A peer has one or more addresses; each is a link with a connection of
-//! its own, kept open and probed every 300 ms. A call goes over the best link that lives.
+//! its own, kept open and probed: every 300 ms while the peer is being called, every second otherwise. A call
+//! goes over the best link that lives, and has its peer probed at once.
 //!
 //! ```text
-//! New --dialled--> Up --probe 600 ms late--> Suspect --1500 ms late--> Down --back-off--> dialled again
+//! New --dialled--> Up --probe 600 ms late--> Suspect --3000 ms late--> Down --back-off--> dialled again
 //!  \--failed--> Down     <----answered-------/    closed, revoked: Down at once
 //! ```
 //! A suspect link gets no new calls while another is up, and calls under way on it that may be
@@ -25,17 +26,20 @@ use crate::trust::Trust;
 mod back_off;
 mod call;
 mod choose;
+mod cut;
 mod error;
 mod link;
 mod probe;
 mod stream;
+mod usage;
 
 pub use call::Retry;
 pub use choose::Health;
 pub use error::CallError;
 pub use stream::PeerStream;
 
-use link::Link;
+use link::{Board, Link, Target};
+use usage::Usage;
 
 /// The calling side of this process. Clones share the links.
 #[derive(Clone)]
@@ -51,6 +55,7 @@ struct PeerLinks {
     links: Vec<Arc<Link>>,
     /// Rings when a link's health changes, or the links do.
     bell: Arc<watch::Sender<()>>,
+    usage: Arc<Usage>,
 }
 
 /// What links need.
@@ -139,8 +144,8 @@ impl Links {
         }))
     }
 
-    /// The peers from now on. Links whose address and trust stay the same go on undisturbed; calls
-    /// on links that go end as lost.
+    /// The peers from now on. Links whose address and trust stay the same go on undisturbed; a
+    /// link that goes is closed when the calls under way on it have ended.
     pub fn set_peers(&self, wanted: &BTreeMap<NodeId, PeerConfig>) {
         let mut peers = self.0.peers.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::take(&mut *peers);
@@ -155,34 +160,29 @@ impl Links {
     }
 
     fn make_links(&self, id: NodeId, config: &PeerConfig, old: Option<&PeerLinks>) -> PeerLinks {
-        let bell = old.map_or_else(|| Arc::new(watch::Sender::new(())), |old| old.bell.clone());
+        let bell = old.map_or_else(Arc::default, |old| old.bell.clone());
+        let usage = old.map_or_else(Arc::default, |old| old.usage.clone());
         let mut addresses: Vec<SocketAddr> = Vec::new();
         for address in &config.addresses {
             if !addresses.contains(address) && addresses.len() < MAX_LINKS_PER_PEER {
                 addresses.push(*address);
             }
         }
-        let links = addresses.iter().map(|&address| {
-            let kept = old.and_then(|old| {
-                old.links
-                    .iter()
-                    .find(|link| link.is(address, config.trust))
-                    .cloned()
-            });
+        let links = addresses.into_iter().map(|address| {
+            let target = Target {
+                peer: id,
+                address,
+                trust: config.trust,
+            };
+            let same = |link: &&Arc<Link>| link.target == target;
+            let kept = old.and_then(|old| old.links.iter().find(same).cloned());
             kept.unwrap_or_else(|| {
-                Arc::new(Link::start(
-                    &self.0.context,
-                    id,
-                    address,
-                    config.trust,
-                    bell.clone(),
-                ))
+                let board = Board::new(bell.clone(), usage.clone());
+                Arc::new(Link::start(&self.0.context, target, board))
             })
         });
-        PeerLinks {
-            links: links.collect(),
-            bell,
-        }
+        let links = links.collect();
+        PeerLinks { links, bell, usage }
     }
 
     /// Dials this peer's dead links now: there is a reason to think that it is back.

@@ -39,7 +39,7 @@ pub trait PeerHandler: Send + Sync + 'static {
     /// Answers one request. Dropped when the peer gives up or its connection ends.
     fn handle(&self, request: PeerRequest) -> BoxFuture<'static, PeerResponse>;
 
-    /// A peer has connected: a good moment for [`crate::Links::nudge`].
+    /// A peer has connected, for calls or for one stream: a good moment for [`crate::Links::nudge`].
     fn connected(&self, _peer: &Peer) {}
 }
 

@@ -29,10 +29,12 @@ mod api;
 mod handshake;
 mod peer;
 mod places;
+mod quiet;
 
 pub use api::{ApiConnection, ApiStream};
 
 use places::Places;
+use quiet::Quiet;
 
 /// What a server needs.
 pub struct ServerOptions {
@@ -63,6 +65,7 @@ pub struct Server(Arc<Shared>);
 struct Shared {
     options: ServerOptions,
     handshakes: Places,
+    refusals: Quiet,
     peers: Arc<Semaphore>,
     joins: Arc<Semaphore>,
     api: Arc<Semaphore>,
@@ -76,6 +79,7 @@ impl Server {
         Self(Arc::new(Shared {
             options,
             handshakes: Places::default(),
+            refusals: Quiet::default(),
             peers: Arc::new(Semaphore::new(MAX_PEER_CONNECTIONS)),
             joins: Arc::new(Semaphore::new(MAX_JOINS)),
             api: Arc::new(Semaphore::new(MAX_API_CONNECTIONS)),

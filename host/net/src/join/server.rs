@@ -12,12 +12,12 @@ use super::frame::{Answer, Request};
 use super::{EXPORTER_LABEL, JoinAttempt, JoinHandler, JoinRefusal};
 use crate::limits::{JOIN_ANSWER_MS, JOIN_REQUEST_MS, ms};
 
-/// Serves one join. The handler's refusals are told and logged with their sentence.
+/// Serves one join; gives the handler's refusal, which the other side was told.
 pub(crate) async fn serve(
     mut stream: TlsStream<TcpStream>,
     remote: SocketAddr,
     handler: &dyn JoinHandler,
-) -> io::Result<()> {
+) -> io::Result<Option<JoinRefusal>> {
     let channel = stream
         .get_ref()
         .1
@@ -42,16 +42,14 @@ pub(crate) async fn serve(
         let sentence = "the cluster didn't decide in time: is it quorate? Look there whether the join went through";
         Err(JoinRefusal::Other(sentence.into()))
     });
-    let answer = match decided {
-        Ok(answer) => Answer::Taken(answer),
-        Err(refusal) => {
-            tracing::warn!(%remote, %role, "a join was refused: {refusal}");
-            Answer::Refused(refusal.to_string())
-        }
+    let (answer, refusal) = match decided {
+        Ok(answer) => (Answer::Taken(answer), None),
+        Err(refusal) => (Answer::Refused(refusal.to_string()), Some(refusal)),
     };
     timeout(ms(JOIN_REQUEST_MS), async {
         answer.write(&mut stream).await?;
         stream.shutdown().await
     })
-    .await?
+    .await??;
+    Ok(refusal)
 }

@@ -128,6 +128,13 @@ impl PeerLinks {
         best(all.into_iter(), left)
     }
 
+    fn is_other_up(&self, place: usize) -> bool {
+        let others = self.links.iter().enumerate();
+        others
+            .filter(|(other, _)| *other != place)
+            .any(|(_, link)| link.status().borrow().health == Health::Up)
+    }
+
     fn has_new(&self) -> bool {
         self.links
             .iter()
@@ -177,6 +184,7 @@ async fn attempt(
 ) -> Result<Bytes, Failure> {
     let gone = || Failure::Unsent("its link went down".into());
     let link = links.links.get(place).ok_or_else(gone)?;
+    links.usage.note();
     let held = link.status().borrow().sender.clone();
     let (number, sender) = held.ok_or_else(gone)?;
     tokio::select! {
@@ -220,7 +228,7 @@ async fn hangs(links: &PeerLinks, link: &Link, place: usize, number: u64) {
                 .is_some_and(|(held, _)| *held == number);
             is_held && status.health == Health::Up
         };
-        if !is_well && links.best(Some(place)).is_some() {
+        if !is_well && links.is_other_up(place) {
             return;
         }
         if bell.changed().await.is_err() {

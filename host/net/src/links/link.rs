@@ -12,9 +12,14 @@ use tokio::time::timeout;
 
 use super::back_off::BackOff;
 use super::choose::Health;
+use super::cut::{Hold, Line};
+use super::usage::Usage;
 use super::{LinkState, PeerTrust, probe};
 use crate::dial::{DialError, TlsClient, await_acceptance, dial};
-use crate::limits::{CONNECTION_WINDOW_BYTES, DIAL_MS, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, ms};
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, DIAL_MS, SEND_BUFFER_BYTES, STREAM_KEEP_ALIVE_ANSWER_MS,
+    STREAM_KEEP_ALIVE_MS, STREAM_WINDOW_BYTES, ms,
+};
 use crate::names::{ClusterId, NodeId};
 use crate::presented::Presented;
 use crate::rpc::Body;
@@ -23,7 +28,7 @@ use crate::trust::{PeerName, Trust};
 use crate::verify::{Expected, Judge};
 
 pub(super) type Sender = http2::SendRequest<Body>;
-type Driver = http2::Connection<TokioIo<TlsClient>, Body, TokioExecutor>;
+type Driver = http2::Connection<TokioIo<Line<TlsClient>>, Body, TokioExecutor>;
 
 /// What all links share.
 #[derive(Clone)]
@@ -42,7 +47,7 @@ pub(super) struct Link {
 }
 
 /// Where a link leads and who must be there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) peer: NodeId,
     pub(super) address: SocketAddr,
@@ -65,44 +70,23 @@ pub(super) struct Status {
 pub(super) struct Connected {
     pub(super) sender: Sender,
     pub(super) driver: Driver,
+    /// Dropped, it ends the connection and every request on it.
+    pub(super) hold: Hold,
     /// Absent for a witness: nothing of it can be revoked.
     pub(super) peer: Option<PeerName>,
 }
 
 impl Link {
-    pub(super) fn start(
-        context: &Context,
-        peer: NodeId,
-        address: SocketAddr,
-        trust: PeerTrust,
-        bell: Arc<watch::Sender<()>>,
-    ) -> Self {
-        let (status, seen) = watch::channel(Status {
-            health: Health::New,
-            round_trip: None,
-            last_contact: None,
-            clock_ahead_ms: None,
-            why: None,
-            sender: None,
-        });
-        let target = Target {
-            peer,
-            address,
-            trust,
-        };
+    pub(super) fn start(context: &Context, target: Target, board: Board) -> Self {
         let nudge = Arc::new(Notify::new());
-        let board = Board { status, bell };
+        let status = board.status.subscribe();
         let task = tokio::spawn(run(context.clone(), target.clone(), board, nudge.clone()));
         Self {
             target,
-            status: seen,
+            status,
             nudge,
             task,
         }
-    }
-
-    pub(super) fn is(&self, address: SocketAddr, trust: PeerTrust) -> bool {
-        self.target.address == address && self.target.trust == trust
     }
 
     pub(super) fn nudge(&self) {
@@ -133,13 +117,30 @@ impl Drop for Link {
     }
 }
 
-/// Where a link's task shows how it is.
+/// Where a link's task shows how it is, and sees whether it is used.
 pub(super) struct Board {
     status: watch::Sender<Status>,
     bell: Arc<watch::Sender<()>>,
+    pub(super) usage: Arc<Usage>,
 }
 
 impl Board {
+    pub(super) fn new(bell: Arc<watch::Sender<()>>, usage: Arc<Usage>) -> Self {
+        let status = watch::Sender::new(Status {
+            health: Health::New,
+            round_trip: None,
+            last_contact: None,
+            clock_ahead_ms: None,
+            why: None,
+            sender: None,
+        });
+        Self {
+            status,
+            bell,
+            usage,
+        }
+    }
+
     /// Changes the status, and rings if callers care.
     pub(super) fn change(&self, change: impl FnOnce(&mut Status)) {
         let mut rings = false;
@@ -222,15 +223,17 @@ pub(super) async fn connect(context: &Context, target: &Target) -> Result<Connec
     let attempt = async {
         let mut stream = dial(target.address, config, &judge, ms(DIAL_MS)).await?;
         await_acceptance(&mut stream, ms(DIAL_MS)).await?;
-        let connection = settings().handshake(TokioIo::new(stream)).await;
-        connection.map_err(|e| broken(&e))
+        let (line, hold) = Line::new(stream);
+        let made = settings().handshake(TokioIo::new(line)).await;
+        made.map(|made| (made, hold)).map_err(|e| broken(&e))
     };
     let limit = ms(DIAL_MS);
     let late = |_| DialError::Broken(format!("no answer within {} ms", limit.as_millis()));
-    let (sender, driver) = timeout(limit, attempt).await.map_err(late)??;
+    let ((sender, driver), hold) = timeout(limit, attempt).await.map_err(late)??;
     Ok(Connected {
         sender,
         driver,
+        hold,
         peer: judge.peer(),
     })
 }
@@ -239,6 +242,9 @@ fn settings() -> http2::Builder<TokioExecutor> {
     let mut settings = http2::Builder::new(TokioExecutor::new());
     settings
         .timer(TokioTimer::new())
+        // For streams: what is probed is never silent that long.
+        .keep_alive_interval(ms(STREAM_KEEP_ALIVE_MS))
+        .keep_alive_timeout(ms(STREAM_KEEP_ALIVE_ANSWER_MS))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES);

@@ -10,11 +10,13 @@ use tokio::time::{sleep, timeout};
 use super::choose::Health;
 use super::link::{Board, Connected, Context, Sender};
 use crate::dial::DialError;
-use crate::limits::{DEAD_AFTER_MS, PROBE_EVERY_MS, SUSPECT_AFTER_MS, ms};
+use crate::limits::{DEAD_AFTER_MS, SHUT_DOWN_MS, SUSPECT_AFTER_MS, ms};
 use crate::rpc::{self, PROBE_PATH};
 use crate::trust::{PeerName, Refusal, Trust};
 
-/// Shows on `board` how the connection is, and says at its end why it ended.
+/// Shows on `board` how the connection is, and says at its end why it ended. A connection that the
+/// peer closes may still bring answers to what was asked before; one that hangs, or whose peer isn't
+/// believed any more, is cut.
 pub(super) async fn until_dead(
     context: &Context,
     number: u64,
@@ -24,35 +26,45 @@ pub(super) async fn until_dead(
     let Connected {
         sender,
         driver,
+        hold,
         peer,
     } = connected;
     let mut driver = pin!(driver);
-    tokio::select! {
-        ended = driver.as_mut() => DialError::Broken(match ended {
+    let closed = tokio::select! {
+        ended = driver.as_mut() => match ended {
             Ok(()) => "the peer closed it".into(),
             Err(e) => format!("it broke: {e}"),
-        }),
-        () = probe(number, sender, board) => {
-            DialError::Broken(format!("no answer for {DEAD_AFTER_MS} ms"))
-        }
-        refusal = revoked(&context.trust, peer) => DialError::Refused(refusal),
-    }
+        },
+        ended = probe(number, sender, board) => match ended {
+            End::Closed => "the peer closed it".into(),
+            End::Silent => {
+                return DialError::Broken(format!("no answer for {DEAD_AFTER_MS} ms"));
+            }
+        },
+        refusal = revoked(&context.trust, peer) => return DialError::Refused(refusal),
+    };
+    tokio::spawn(async move {
+        sleep(ms(SHUT_DOWN_MS)).await;
+        drop(hold);
+    });
+    DialError::Broken(closed)
 }
 
-/// Ends when a probe isn't answered at all.
-async fn probe(number: u64, sender: Sender, board: &Board) {
+/// How a connection's probes came to an end.
+enum End {
+    /// No answer came in time.
+    Silent,
+    /// They can't be sent any more.
+    Closed,
+}
+
+async fn probe(number: u64, sender: Sender, board: &Board) -> End {
     loop {
         let sent = Instant::now();
-        let mut answer = pin!(ask(sender.clone()));
-        let answered = match timeout(ms(SUSPECT_AFTER_MS), answer.as_mut()).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                board.change(|status| status.health = Health::Suspect);
-                let rest = ms(DEAD_AFTER_MS - SUSPECT_AFTER_MS);
-                timeout(rest, answer).await.unwrap_or(None)
-            }
+        let peers_ms = match answer(&sender, board).await {
+            Ok(peers_ms) => peers_ms,
+            Err(end) => return end,
         };
-        let Some(peers_ms) = answered else { return };
         let trip = sent.elapsed();
         board.change(|status| {
             status.health = Health::Up;
@@ -60,16 +72,25 @@ async fn probe(number: u64, sender: Sender, board: &Board) {
             status.last_contact = Some(Instant::now());
             status.round_trip = Some(smoothed(status.round_trip, trip));
             status.clock_ahead_ms = clock_ahead_ms(peers_ms, trip);
-            if status
-                .sender
-                .as_ref()
-                .is_none_or(|(held, _)| *held != number)
-            {
+            let held = status.sender.as_ref().map(|(held, _)| *held);
+            if held != Some(number) {
                 status.sender = Some((number, sender.clone()));
             }
         });
-        sleep(ms(PROBE_EVERY_MS).saturating_sub(trip)).await;
+        board.usage.until_due(trip).await;
     }
+}
+
+/// One probe's answer; shows when it is late.
+async fn answer(sender: &Sender, board: &Board) -> Result<u64, End> {
+    let mut answer = pin!(ask(sender.clone()));
+    if let Ok(answered) = timeout(ms(SUSPECT_AFTER_MS), answer.as_mut()).await {
+        return answered.ok_or(End::Closed);
+    }
+    board.change(|status| status.health = Health::Suspect);
+    let rest = ms(DEAD_AFTER_MS - SUSPECT_AFTER_MS);
+    let answered = timeout(rest, answer).await.map_err(|_| End::Silent)?;
+    answered.ok_or(End::Closed)
 }
 
 /// The peer's wall clock, in milliseconds; none if the answer is unusable or the connection broke.

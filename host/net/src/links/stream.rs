@@ -1,8 +1,15 @@
 //! Byte streams to a peer: each on a connection of its own, over the best link's address.
 
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::Stream;
 use hyper::Request;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::link::{Connected, connect};
@@ -11,7 +18,7 @@ use crate::dial::DialError;
 use crate::names::NodeId;
 use crate::rpc::{self, ByteStream};
 
-/// A peer's answer to a stream: its status, and a stream back.
+/// A peer's answer to a stream: its status, and a stream back. Dropped, it ends both streams.
 pub struct PeerStream {
     /// An HTTP status; 200 is well.
     pub status: u16,
@@ -27,7 +34,8 @@ impl std::fmt::Debug for PeerStream {
 
 impl Links {
     /// Sends a stream and gets one back. `limit` is for the beginning of the answer; the streams may
-    /// go on for days. Neither side buffers more than a window: the reader's pace is the sender's.
+    /// go on for days. A handler that answers only when it has read everything needs a limit for
+    /// everything. Neither side buffers more than a window: the reader's pace is the sender's.
     ///
     /// # Errors
     /// As [`Self::call`]; it is never sent twice.
@@ -54,12 +62,16 @@ impl Links {
         let Connected {
             mut sender,
             driver,
+            hold,
             peer,
         } = self.dial_best(peer).await?;
         let trust = self.0.context.trust.clone();
+        let (wanted, unwanted) = oneshot::channel::<Infallible>();
+        tokio::spawn(driver);
         tokio::spawn(async move {
+            let _hold = hold;
             tokio::select! {
-                _ = driver => {}
+                _ = unwanted => {}
                 refusal = super::probe::revoked(&trust, peer) => {
                     tracing::warn!("a stream was closed: {refusal}");
                 }
@@ -68,9 +80,14 @@ impl Links {
         let response = sender.send_request(request).await;
         let response = response.map_err(|e| CallError::Lost { why: e.to_string() })?;
         let status = response.status().as_u16();
+        // The connection lives as long as the answer does.
+        let body = Wanted {
+            body: rpc::into_stream(response.into_body()),
+            _wanted: wanted,
+        };
         Ok(PeerStream {
             status,
-            body: rpc::into_stream(response.into_body()),
+            body: Box::pin(body),
         })
     }
 
@@ -102,5 +119,19 @@ impl Links {
             }
         }
         Err(failure)
+    }
+}
+
+/// An answer, and the sign that somebody wants it.
+struct Wanted {
+    body: ByteStream,
+    _wanted: oneshot::Sender<Infallible>,
+}
+
+impl Stream for Wanted {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.body.as_mut().poll_next(cx)
     }
 }

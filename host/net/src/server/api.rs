@@ -38,7 +38,9 @@ pub(super) async fn hand_out(shared: &Shared, stream: TlsStream<TcpStream>, remo
         return;
     };
     let Ok(place) = Arc::clone(&shared.api).try_acquire_owned() else {
-        tracing::warn!(%remote, "closed: the API has too many connections");
+        shared
+            .refusals
+            .warn(remote, "closed: the API has too many connections");
         return;
     };
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -53,7 +55,9 @@ pub(super) async fn hand_out(shared: &Shared, stream: TlsStream<TcpStream>, remo
     };
     let handed = timeout(ms(HANDSHAKE_MS), api.connections.send(connection)).await;
     if !matches!(handed, Ok(Ok(()))) {
-        tracing::warn!(%remote, "closed: the API doesn't take connections");
+        shared
+            .refusals
+            .warn(remote, "closed: the API doesn't take connections");
     }
 }
 

@@ -33,11 +33,16 @@ pub(super) async fn serve(shared: &Arc<Shared>, tcp: TcpStream, remote: SocketAd
         Ok(Ok(Entered::Peer(stream, name))) => peer::serve(shared, stream, name).await,
         Ok(Ok(Entered::Join(stream))) => serve_join(shared, stream, remote).await,
         Ok(Ok(Entered::Api(stream))) => api::hand_out(shared, stream, remote).await,
-        Ok(Err(why)) => tracing::info!(%remote, "a connection was refused: {why}"),
-        Err(_) => tracing::info!(
-            %remote,
-            "a connection was dropped: its TLS handshake wasn't through within {HANDSHAKE_MS} ms"
-        ),
+        Ok(Err(why)) => {
+            let sentence = format!("a connection was refused: {why}");
+            shared.refusals.warn(remote, &sentence);
+        }
+        Err(_) => {
+            let sentence = format!(
+                "a connection was dropped: its TLS handshake wasn't through within {HANDSHAKE_MS} ms"
+            );
+            shared.refusals.warn(remote, &sentence);
+        }
     }
 }
 
@@ -94,10 +99,15 @@ async fn serve_join(shared: &Shared, stream: TlsStream<TcpStream>, remote: Socke
         return;
     };
     let Ok(_place) = shared.joins.try_acquire() else {
-        tracing::warn!(%remote, "closed: too many joins are under way");
+        shared
+            .refusals
+            .warn(remote, "closed: too many joins are under way");
         return;
     };
-    if let Err(e) = join::server::serve(stream, remote, handler.as_ref()).await {
-        tracing::info!(%remote, "a join broke off: {e}");
-    }
+    let sentence = match join::server::serve(stream, remote, handler.as_ref()).await {
+        Ok(None) => return,
+        Ok(Some(refusal)) => format!("a join was refused: {refusal}"),
+        Err(e) => format!("a join broke off: {e}"),
+    };
+    shared.refusals.warn(remote, &sentence);
 }

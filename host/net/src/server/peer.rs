@@ -25,7 +25,9 @@ use crate::rpc::{
 
 pub(super) async fn serve(shared: &Arc<Shared>, stream: TlsStream<TcpStream>, peer: Peer) {
     let Ok(_place) = shared.peers.try_acquire() else {
-        tracing::warn!(remote = %peer.remote, "closed: too many connections of peers");
+        shared
+            .refusals
+            .warn(peer.remote, "closed: too many connections of peers");
         return;
     };
     let peer = Arc::new(peer);
@@ -47,7 +49,8 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TlsStream<TcpStream>, pe
     loop {
         // What changed since the handshake counts too, so the check comes first.
         if let Err(refusal) = shared.options.trust.recheck(&peer.name) {
-            tracing::warn!(remote = %peer.remote, "a connection was closed: {refusal}");
+            let sentence = format!("a connection was closed: {refusal}");
+            shared.refusals.warn(peer.remote, &sentence);
             return;
         }
         tokio::select! {
