@@ -37,10 +37,7 @@ pub(crate) const AREAS: &[Area] = &[
     Area {
         name: "unit",
         about: "tests inside every crate, and whole-crate tests of those without I/O",
-        parts: &[
-            Part::Inside,
-            Part::Integration(&["cairn-core", "cairn-store", "xtask"]),
-        ],
+        parts: &[Part::Inside, Part::Integration(&["cairn-core", "xtask"])],
     },
     Area {
         name: "plugins",
@@ -63,8 +60,12 @@ pub(crate) const AREAS: &[Area] = &[
     },
     Area {
         name: "cluster",
-        about: "several daemons and the network between them",
-        parts: &[],
+        about: "consensus, the network between daemons, clusters of real daemons",
+        parts: &[Part::Integration(&[
+            "cairn-store",
+            "cairn-net",
+            "cairn-cluster-tests",
+        ])],
     },
     Area {
         name: "guests",

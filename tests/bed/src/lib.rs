@@ -31,6 +31,7 @@ mod cell;
 mod forward;
 mod host;
 pub mod image;
+mod lan;
 mod limits;
 mod machine;
 mod monitor;
@@ -43,6 +44,7 @@ mod wait;
 mod zfs_fuse;
 
 pub use bed::Bed;
+pub use lan::{LAN_LINKS, Lan};
 pub use limits::{COMMAND_LIMIT_S, TIMED_OUT_STATUS};
 pub use needs::{missing, not_root, skip};
 pub use node::Node;
