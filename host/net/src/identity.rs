@@ -250,6 +250,19 @@ impl Identity {
     }
 }
 
+/// A certificate, its authority's and its key, as TLS shows them: for a member that isn't a node.
+///
+/// # Errors
+/// When they can't be read or don't belong together.
+pub fn certified_key(
+    certificate_pem: &str,
+    authority_pem: &str,
+    key: &SecretText,
+) -> Result<Arc<CertifiedKey>, IdentityError> {
+    let chain = vec![from_pem(certificate_pem)?, from_pem(authority_pem)?];
+    crate::keys::certified(chain, key)
+}
+
 pub(crate) fn save_record(
     folder: &Path,
     file: &str,

@@ -60,6 +60,7 @@ pub use links::{
 pub use names::{ClusterId, Fingerprint, NodeId, Role, Serial};
 pub use presented::Presented;
 pub use rpc::{ByteStream, Peer, PeerHandler, PeerRequest, PeerResponse};
+pub use rustls::sign::CertifiedKey;
 pub use seal::ClusterKey;
 pub use server::{ApiConnection, ApiOptions, Server, ServerOptions};
 pub use token::{JoinToken, TokenVerifier};

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct WitnessService {
 
 struct Served {
     enrolment: Enrolment,
+    /// What is shown to this cluster's nodes.
+    presented: Presented,
     links: Links,
     witness: Arc<Witness>,
 }
@@ -270,9 +273,15 @@ impl WitnessService {
     /// A cluster comes, or gets another id: what was kept of it under the old one goes.
     async fn enrol(&self, cluster: ClusterId, enrolment: &Enrolment) -> Result<(), Error> {
         let _one = self.changes.lock().await;
+        let text =
+            serde_json::to_vec_pretty(enrolment).map_err(|e| Error::internal(e.to_string()))?;
+        let dir = self.dir(cluster);
         if let Some(served) = self.served(cluster)
-            && served.enrolment == *enrolment
+            && served.enrolment.id == enrolment.id
         {
+            // Only its certificate is new.
+            write_synced(&dir.join("enrolment.json"), &text)?;
+            served.presented.replace(certified(enrolment)?);
             return Ok(());
         }
         self.drop_cluster(cluster).await?;
@@ -401,6 +410,16 @@ fn identity(dir: &Path, name: &str, clock: &Clock) -> Result<WitnessIdentity, Er
     Ok(identity)
 }
 
+fn certified(enrolment: &Enrolment) -> Result<Arc<cairn_net::CertifiedKey>, Error> {
+    let Enrolment {
+        authority,
+        certificate,
+        key,
+        ..
+    } = enrolment;
+    cairn_net::identity::certified_key(certificate, authority, key).map_err(unusable)
+}
+
 fn unusable(error: cairn_net::IdentityError) -> Error {
     Error::internal(format!("this witness's identity: {error}"))
 }
@@ -419,7 +438,14 @@ fn read_tokens(data: &Path) -> Vec<StoredToken> {
 fn write_synced(path: &Path, content: &[u8]) -> Result<(), Error> {
     let part = path.with_extension("part");
     let written = (|| {
-        let mut file = fs::File::create(&part)?;
+        let mut options = fs::OpenOptions::new();
+        // It holds a key.
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
         std::io::Write::write_all(&mut file, content)?;
         file.sync_all()?;
         fs::rename(&part, path)?;

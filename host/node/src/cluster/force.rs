@@ -42,10 +42,18 @@ impl Cluster {
             ..Member::default()
         };
         old.store.stop().await;
+        drop(old);
         let identity = part::identity(&self.data, &self.name, &self.clock)?;
         let key = Arc::new(part::Sealer(identity.secrets().cluster_key.clone()));
-        // Whatever comes of it, the node gets a store again.
-        let forced = cairn_store::go_on_alone(&self.data.join(part::STORE), me, member, key).await;
+        // On a copy: the old one is let go of whenever its last user is done, and stays as it was.
+        let forced = match part::copy_store(&self.data) {
+            Ok(copy) => match cairn_store::go_on_alone(&copy, me, member, key).await {
+                Ok(()) => part::take_copy(&self.data, &copy),
+                Err(e) => Err(e.into()),
+            },
+            Err(e) => Err(e),
+        };
+        // Whatever came of it, the node gets a store again.
         let reopened = part::Part::open(&self.data, identity, &self.presented, &self.trust).await?;
         self.replace(reopened)?;
         forced?;

@@ -19,6 +19,13 @@ use crate::Node;
 pub(crate) const STORE: &str = "/store/";
 /// Paths of components: `/component/sha256:…`.
 pub(crate) const COMPONENT: &str = "/component/";
+/// What a witness may ask of a node.
+const WITNESS_PATHS: [&str; 4] = [
+    "/store/append",
+    "/store/vote",
+    "/store/snapshot",
+    "/store/ping",
+];
 /// What the leader is asked to do.
 pub(crate) const LEAD: &str = "/lead";
 
@@ -85,6 +92,16 @@ async fn answer(node: &Arc<Node>, request: PeerRequest) -> PeerResponse {
         return PeerResponse::error(403, "this node is in another cluster now");
     }
     let from = request.peer.name.node;
+    // A witness has a certificate of the cluster, too, for consensus and nothing else.
+    let witness = part
+        .store
+        .membership()
+        .members
+        .get(&from.0)
+        .is_some_and(|m| m.witness);
+    if witness && !WITNESS_PATHS.contains(&request.path.as_str()) {
+        return PeerResponse::error(403, "a witness only takes part in consensus");
+    }
     if let Some(name) = request.path.strip_prefix(STORE) {
         let Some(rpc) = Rpc::of_name(name) else {
             return PeerResponse::error(404, "this version of Cairn doesn't know that message");

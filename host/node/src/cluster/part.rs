@@ -200,6 +200,52 @@ pub(super) fn finish_move(data: &Path) -> Result<(), Error> {
     fs::remove_dir_all(&next).map_err(failed)
 }
 
+/// A copy of the store, which is stopped.
+pub(super) fn copy_store(data: &Path) -> Result<PathBuf, Error> {
+    let copy = data.join("store.forced");
+    let failed = |e| {
+        Error::internal(format!(
+            "the store can't be copied to {}: {e}",
+            copy.display()
+        ))
+    };
+    if copy.exists() {
+        fs::remove_dir_all(&copy).map_err(failed)?;
+    }
+    copy_dir(&data.join(STORE), &copy).map_err(failed)?;
+    Ok(copy)
+}
+
+fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a copy in the place of the store, which is set aside.
+pub(super) fn take_copy(data: &Path, copy: &Path) -> Result<(), Error> {
+    let store = data.join(STORE);
+    let base = data.join("store.before-force");
+    let free = (2..1_000)
+        .map(|n| base.with_extension(n.to_string()))
+        .find(|p| !p.exists());
+    let aside = if base.exists() {
+        free.unwrap_or(base)
+    } else {
+        base
+    };
+    let done = fs::rename(&store, &aside).and_then(|()| fs::rename(copy, &store));
+    done.map_err(|e| Error::internal(format!("the copied store can't be put in place: {e}")))
+}
+
 fn aside(data: &Path, next: &Identity) -> PathBuf {
     let base = data.join(format!("{STORE}.before-{}", next.cluster()));
     let free = (2..1_000)

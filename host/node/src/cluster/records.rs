@@ -37,6 +37,9 @@ pub struct WitnessRecord {
     /// How often it was evicted and added again, because its disk went back in time.
     #[serde(default)]
     pub readded: u32,
+    /// When its certificate was made, in seconds since 1970.
+    #[serde(default)]
+    pub certified_s: u64,
 }
 
 /// Ids of nodes that left, recorded under `revoked/ID`: their certificates are worth nothing.

@@ -40,6 +40,7 @@ impl Cluster {
         self.believe_revocations()?;
         if looked.elapsed() > RENEWAL_LOOK {
             *looked = Instant::now();
+            self.renew_witnesses().await?;
             if self.part().identity().renew_due(self.clock.now_s()) {
                 self.renew()?;
                 tracing::info!("this node's certificate is renewed");

@@ -2,7 +2,8 @@
 //! new id when their disk went back in time.
 
 use cairn_core::{Code, Error};
-use cairn_net::{JoinToken, Role};
+use cairn_net::secret::SecretText;
+use cairn_net::{IssueRequest, JoinToken, NodeId, NodeKey, Role};
 use cairn_store::{Change, Expect, Member};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub(crate) const ENROL: &str = "/witness/enrol";
 pub(crate) const FORGET: &str = "/witness/forget";
 
 /// What a cluster tells a witness: at the join, and when it gets another id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Enrolment {
     /// The certificate of the cluster's authority: whose nodes it answers.
     pub(crate) authority: String,
@@ -27,6 +28,10 @@ pub(crate) struct Enrolment {
     pub(crate) cluster_name: String,
     /// The witness's id in this cluster.
     pub(crate) id: u64,
+    /// What it shows to the cluster's nodes when it calls them: a certificate of their authority.
+    pub(crate) certificate: String,
+    /// Its key, made for this use alone.
+    pub(crate) key: SecretText,
 }
 
 /// What a witness answers.
@@ -58,11 +63,7 @@ impl Cluster {
             }
         }
         let id = part::new_id().0;
-        let enrolment = Enrolment {
-            authority: part.identity().secrets().authority_certificate.clone(),
-            cluster_name: settings.name,
-            id,
-        };
+        let enrolment = self.enrolment(id, settings.name)?;
         let request = serde_json::to_vec(&enrolment).map_err(|e| Error::internal(e.to_string()))?;
         let answer = cairn_net::join(&token, Role::Witness, request.into(), &self.clock)
             .await
@@ -135,6 +136,72 @@ impl Cluster {
             store.set_member(next.id, member).await?;
         }
         Ok(())
+    }
+
+    /// As the leader: certificates of witnesses are renewed in time.
+    pub(super) async fn renew_witnesses(&self) -> Result<(), Error> {
+        let store = self.store();
+        if !store.leads() {
+            return Ok(());
+        }
+        for (id, member) in store
+            .membership()
+            .members
+            .into_iter()
+            .filter(|(_, m)| m.witness)
+        {
+            let path = format!("witnesses/{}", member.name);
+            let Some(found) = store.get(&path)? else {
+                continue;
+            };
+            let record: WitnessRecord = parse(&found.value)?;
+            let now_s = self.clock.now_s();
+            if now_s.saturating_sub(record.certified_s)
+                < cairn_net::limits::CERTIFICATE_LIFE_S / 3 * 2
+            {
+                continue;
+            }
+            self.enrol(&member, id).await?;
+            let next = WitnessRecord {
+                certified_s: now_s,
+                ..record
+            };
+            let change =
+                Change::put(path, to_value(&next)?).expecting(Expect::Revision(found.revision));
+            store.transact(&[change]).await?;
+        }
+        Ok(())
+    }
+
+    fn enrolment(&self, id: u64, cluster_name: String) -> Result<Enrolment, Error> {
+        let identity = self.part().identity();
+        let key = NodeKey::generate().map_err(super::unusable)?;
+        let csr = key.csr().map_err(super::unusable)?;
+        let wanted = IssueRequest {
+            csr: &csr,
+            node: NodeId(id),
+            name: "witness",
+            addresses: &[],
+        };
+        let authority = identity.secrets().authority().map_err(super::unusable)?;
+        let certificate = authority
+            .issue(&wanted, self.clock.now_s())
+            .map_err(super::unusable)?;
+        let authority = identity.secrets().authority_certificate.clone();
+        Ok(Enrolment {
+            authority,
+            cluster_name,
+            id,
+            certificate,
+            key: key.pem().clone(),
+        })
+    }
+
+    /// Tells a witness under which id it serves, with a new certificate.
+    async fn enrol(&self, member: &Member, id: u64) -> Result<(), Error> {
+        let enrolment = self.enrolment(id, self.named()?.name)?;
+        let body = serde_json::to_vec(&enrolment).map_err(|e| Error::internal(e.to_string()))?;
+        self.tell(member, ENROL, body).await
     }
 
     /// Tells a witness something over a link of its own: that of the old id ends.
