@@ -9,6 +9,7 @@
 //! | [`grant`] | argument patterns of granted commands |
 //! | [`schema`] | configuration schemas of plugins: validation, defaults, secrets |
 //! | [`supervise`] | back-off and quarantine of a plugin that fails |
+//! | [`fencing`] | devices that take power from nodes |
 //! | [`storage`] | storages, volumes, snapshots |
 
 #![cfg_attr(
@@ -22,6 +23,7 @@
 )]
 
 pub mod error;
+pub mod fencing;
 pub mod grant;
 pub mod names;
 pub mod plugin;
