@@ -455,6 +455,46 @@ mod tests {
         assert!(same.more.is_empty() && same.less.is_empty() && same.ids.is_empty());
     }
 
+    fn detail(version: Version) -> PluginDetail {
+        let not_granted = version.inspection.asks.ungranted(&version.granted);
+        let installed = cairn_core::plugin::Installed {
+            active: version,
+            previous: None,
+        };
+        PluginDetail {
+            installed,
+            not_granted,
+            statistics: Default::default(),
+            failure: None,
+            used_by: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_new_and_not_granted_is_told_with_the_command_that_grants() {
+        use clap::Parser;
+        let arguments = ["cairn", "--data", "/d", "plugin", "list"];
+        let arguments = Arguments::try_parse_from(arguments).unwrap();
+        let both = |form: &str| {
+            asks(json!([
+                ["zfs", ["list"], false],
+                ["lz4", ["-1", form], true]
+            ]))
+        };
+        let old = version(both("-2"), &["command:zfs", "command:lz4"]);
+        let mut new = version(both("-9"), &[]);
+        new.granted = new.inspection.asks.within(&old.granted);
+        let growth = Growth::of(&new.inspection.asks, &old);
+        let lines = left_out(&arguments, &detail(old), &detail(new), &growth);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(lines[1], "  command:lz4 -9");
+        let grants = "--data /d plugin grant storage-x command:zfs command:lz4";
+        assert!(lines[2].ends_with(grants), "{lines:?}");
+        let same = version(both("-2"), &["command:zfs", "command:lz4"]);
+        let twin = version(both("-2"), &["command:zfs", "command:lz4"]);
+        assert!(left_out(&arguments, &detail(same), &detail(twin), &growth).is_empty());
+    }
+
     #[test]
     fn what_was_refused_before_is_not_asked_again_unless_it_is_needed() {
         let both = json!([["zfs", ["list"], false], ["mount", ["{name}"], true]]);

@@ -1,0 +1,94 @@
+//! Memory of a daemon that has nothing to do, with both bundled plugins installed and loaded.
+
+use anyhow::{Context as _, Result};
+use cairn_bed::{Place, Running, seconds, wait_until};
+
+use crate::report::{Figure, Report};
+
+const MOST: u64 = 60 << 20;
+const READY_S: u64 = 60;
+const GRANTS: [(&str, &str); 2] = [
+    (
+        "storage_dir.wasm",
+        "--grant command:qemu-img --grant 'files:{config.path}'",
+    ),
+    (
+        "storage_zfs.wasm",
+        "--grant command:zfs --grant command:zpool",
+    ),
+];
+
+pub(crate) fn measure(report: &mut Report) -> Result<()> {
+    let data = tempfile::Builder::new().prefix("cairn-bench-").tempdir()?;
+    let bench = Bench {
+        cairn: std::env::var("CAIRN_BIN").context("CAIRN_BIN is not set: run this by ./x bench")?,
+        data: data.path().display().to_string(),
+        place: Place::local(),
+    };
+    let daemon = bench.start()?;
+    report.told("idle daemon without plugins, RSS", resident(&daemon)?);
+    let plugins = cairn_storage_tests::plugins()?;
+    for (file, grants) in GRANTS {
+        let file = plugins.join(file);
+        bench.run(&format!("plugin install {} {grants}", file.display()))?;
+    }
+    report.told(
+        "  just after both plugins were installed",
+        resident(&daemon)?,
+    );
+    drop(daemon);
+    let daemon = bench.start()?;
+    report.held(
+        "idle daemon with both plugins loaded, RSS",
+        resident(&daemon)?,
+        Figure::Bytes(MOST),
+    );
+    report.told("  of it, not of files", anonymous(&daemon)?);
+    Ok(())
+}
+
+struct Bench {
+    cairn: String,
+    data: String,
+    place: Place,
+}
+
+impl Bench {
+    fn start(&self) -> Result<Running> {
+        let (cairn, data) = (&self.cairn, &self.data);
+        let script = format!("exec {cairn} --data {data} serve --port 0 --node n1");
+        let daemon = self.place.start(&script, format!("{data}.log"))?;
+        wait_until("the daemon answers", seconds(READY_S), || {
+            self.run("plugin list").ok()
+        })?;
+        Ok(daemon)
+    }
+
+    fn run(&self, arguments: &str) -> Result<String> {
+        let (cairn, data) = (&self.cairn, &self.data);
+        self.place
+            .sh(&format!("{cairn} --data {data} {arguments} </dev/null"))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(format!("{}.log", self.data));
+    }
+}
+
+fn resident(daemon: &Running) -> Result<Figure> {
+    status(daemon, "VmRSS:")
+}
+
+fn anonymous(daemon: &Running) -> Result<Figure> {
+    status(daemon, "RssAnon:")
+}
+
+fn status(daemon: &Running, key: &str) -> Result<Figure> {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let words = line.with_context(|| format!("no {key}"))?;
+    let kib: u64 = words.trim().trim_end_matches("kB").trim_end().parse()?;
+    Ok(Figure::Bytes(kib << 10))
+}
