@@ -9,12 +9,12 @@ use cairn_storage_tests::Daemon;
 use serde_json::Value;
 
 use crate::report::{Figure, Report, Times};
+use crate::timing::{asking, timed};
 
 const VOLUMES: usize = 1_000;
 const PAIRS: usize = 15;
 const POOL_BYTES: u64 = 2 << 30;
 const MAKING_S: u64 = 600;
-const LIST_S: u64 = 120;
 const MOST: f64 = 1.3;
 /// What `storage-zfs` asks for, as it asks.
 const BARE: &str = "zfs get -H -p -r -d 1 -o name,property,value,source \
@@ -84,25 +84,6 @@ fn fill(daemon: &Daemon, place: &Place) -> Result<()> {
          for i in $(seq 1 {last}); do zfs create -o canmount=noauto $own tank/vms/v-$i; done"
     );
     place.sh_within(&script, seconds(MAKING_S)).map(drop)
-}
-
-/// The wall time of a command in a place, less what it takes to get there.
-fn timed(place: &Place, command: &str) -> Result<Duration> {
-    let script = format!(
-        "b=$EPOCHREALTIME; {command} >/dev/null </dev/null || exit 1; echo $b $EPOCHREALTIME"
-    );
-    let said = place.sh_within(&script, seconds(LIST_S))?;
-    let (began, ended) = said.trim().split_once(' ').context("no times")?;
-    let seconds = ended.parse::<f64>()? - began.parse::<f64>()?;
-    Ok(Duration::from_secs_f64(seconds.max(0.0)))
-}
-
-/// What a command of `cairn` takes.
-fn asking(daemon: &Daemon, command: &str) -> Result<Duration> {
-    let cairn =
-        std::env::var("CAIRN_BIN").context("CAIRN_BIN is not set: run this by ./x bench")?;
-    let data = daemon.data().display();
-    timed(daemon.place(), &format!("{cairn} --data {data} {command}"))
 }
 
 /// What the daemon counts of `volumes.list`, since the plugin was loaded.

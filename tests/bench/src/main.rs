@@ -5,13 +5,17 @@
 //! |---|---|
 //! | `calls` | calls of a plugin, warm and fresh; loading one from the compiled cache |
 //! | `memory` | what an idle daemon takes |
+//! | `busy` | how late the API answers while plugins compute |
 //! | `listing` | a list of 1,000 volumes against the bare command it needs |
+//! | `timing` | wall times of commands in a place |
 //! | `report` | figures, targets, the table |
 
+mod busy;
 mod calls;
 mod listing;
 mod memory;
 mod report;
+mod timing;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -36,6 +40,7 @@ fn main() -> Result<()> {
     if asked.is_empty() || asked.contains(&Area::Plugins) {
         calls::measure(&mut report)?;
         memory::measure(&mut report)?;
+        busy::measure(&mut report)?;
         listing::measure(&mut report)?;
     }
     report.print();
