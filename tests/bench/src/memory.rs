@@ -32,9 +32,10 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
         let file = plugins.join(file);
         bench.run(&format!("plugin install {} {grants}", file.display()))?;
     }
-    report.told(
-        "  just after both plugins were installed",
+    report.held(
+        "  just after it compiled and installed both plugins",
         resident(&daemon)?,
+        Figure::Bytes(MOST),
     );
     drop(daemon);
     let daemon = bench.start()?;
