@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod component;
+mod growth;
 mod plugin;
 mod serve;
 mod storage;
