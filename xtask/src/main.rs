@@ -13,6 +13,7 @@
 
 mod areas;
 mod artifacts;
+mod bench;
 mod build;
 mod check;
 mod demo;
@@ -64,6 +65,12 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Build optimised, and print figures against their targets
+    Bench {
+        /// Areas to measure; all of them if none is named
+        #[arg(value_name = "AREA", value_parser = bench::AREAS)]
+        areas: Vec<String>,
+    },
     /// Formatting, lints, docs, lock files, frozen contracts, file sizes
     Check,
     /// Compare the contracts in wit/ with wit/wit.lock
@@ -100,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             };
             build::all(&workspace, profile).map(|()| ExitCode::SUCCESS)
         }
+        Command::Bench { areas } => bench::run(&workspace, &areas).map(|()| ExitCode::SUCCESS),
         Command::Check => check::run(&workspace),
         Command::WitLock { add } => wit_lock::run(&workspace, add),
         Command::Setup => setup::everything(&workspace).map(|()| ExitCode::SUCCESS),

@@ -10,6 +10,7 @@
 //! | [`grant`] | argument patterns of granted commands |
 //! | [`schema`] | configuration schemas of plugins: validation, defaults, secrets |
 //! | [`supervise`] | back-off and quarantine of a plugin that fails |
+//! | [`fencing`] | devices that take power from nodes |
 //! | [`storage`] | storages, volumes, snapshots |
 
 #![cfg_attr(
@@ -24,6 +25,7 @@
 
 pub mod cluster;
 pub mod error;
+pub mod fencing;
 pub mod grant;
 pub mod names;
 pub mod plugin;

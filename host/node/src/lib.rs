@@ -7,7 +7,8 @@
 //! | `plugins` | install, upgrade, grant, roll back, remove |
 //! | `grants` | what a version is granted, at install and at an upgrade |
 //! | `trust` | whose signatures are taken |
-//! | `storages` | add, set, remove, activate; status with its age |
+//! | `storages` | add, set, remove, show |
+//! | `mounted` | a storage in use: activated once, its status with its age |
 //! | `volumes` | volumes, snapshots, clones: one call at a time a volume |
 //! | `transfer` | copies between storages of this node |
 //! | [`records`] | what the API shows of these |
@@ -28,6 +29,7 @@ pub mod config;
 mod grants;
 mod locks;
 mod membership;
+mod mounted;
 mod node;
 mod plugin_sync;
 mod plugins;

@@ -14,7 +14,7 @@ use cairn_store::Store;
 use crate::cluster::Cluster;
 use crate::components::Components;
 use crate::locks::Locks;
-use crate::storages::Mounted;
+use crate::mounted::Mounted;
 
 /// One node with its data folder. One process holds it at a time.
 pub struct Node {

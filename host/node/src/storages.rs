@@ -1,42 +1,21 @@
 //! Storages: a name, a plugin and a configuration. A storage whose backend is away is shown as
 //! unavailable with the cause; the others go on.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use cairn_core::names::{PluginName, StorageName};
 use cairn_core::plugin::Kind;
 use cairn_core::schema::Schema;
-use cairn_core::storage::{Capabilities, Finding, Level, StorageState, StorageStatus};
+use cairn_core::storage::{Capabilities, Finding, Level};
 use cairn_core::{Code, Error};
 use cairn_plugins::{Instance, StorageCalls};
 use cairn_store::{Change, Expect};
 use serde_json::Value;
 
 use crate::Node;
+use crate::mounted::{Mounted, unavailable};
 use crate::plugins::{no_plugin, parse};
 use crate::records::{Storage, StorageRecord, StorageReport, StorageType};
-
-/// A status younger than this is not asked for again.
-const STATUS_FRESH: Duration = Duration::from_millis(500);
-/// After a failed activation, the next one is not tried sooner.
-const ACTIVATE_AGAIN: Duration = Duration::from_secs(2);
-
-/// A storage in use, with what is remembered of it.
-pub(crate) struct Mounted {
-    pub(crate) record: StorageRecord,
-    revision: u64,
-    calls: StorageCalls,
-    active: tokio::sync::Mutex<Activation>,
-    capabilities: Mutex<Option<Capabilities>>,
-    status: Mutex<Option<(StorageStatus, Instant)>>,
-}
-
-enum Activation {
-    Never,
-    Active,
-    Failed(Error, Instant),
-}
 
 impl Node {
     /// Kinds of storage that can be added.
@@ -270,11 +249,7 @@ impl Node {
             Ok(mounted) => {
                 let status = mounted.status().await;
                 let inspection = &mounted.calls.plugin().version().inspection;
-                let known = mounted
-                    .capabilities
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
+                let known = mounted.known_capabilities();
                 (status, inspection.exports.clone(), known)
             }
             Err(e) => (unavailable(&e), Vec::new(), None),
@@ -331,14 +306,8 @@ impl Node {
         {
             return Ok(Arc::clone(there));
         }
-        let mounted = Arc::new(Mounted {
-            calls: self.bind(name, &record)?,
-            record,
-            revision,
-            active: tokio::sync::Mutex::new(Activation::Never),
-            capabilities: Mutex::default(),
-            status: Mutex::default(),
-        });
+        let calls = self.bind(name, &record)?;
+        let mounted = Arc::new(Mounted::new(record, revision, calls));
         self.mounted()
             .insert(name.to_string(), Arc::clone(&mounted));
         Ok(mounted)
@@ -395,103 +364,6 @@ impl Node {
             }
         }
         Ok(users)
-    }
-}
-
-impl Mounted {
-    async fn activate(&self, name: &StorageName) -> Result<(), Error> {
-        let mut active = self.active.lock().await;
-        match &*active {
-            Activation::Active => return Ok(()),
-            Activation::Failed(e, at) if at.elapsed() < ACTIVATE_AGAIN => return Err(e.clone()),
-            Activation::Failed(..) | Activation::Never => {}
-        }
-        let outcome = match self.calls.activate().await {
-            Ok(()) => self.same_identity(name).await,
-            Err(e) => Err(e),
-        };
-        *active = match &outcome {
-            Ok(()) => Activation::Active,
-            Err(e) => Activation::Failed(e.clone(), Instant::now()),
-        };
-        outcome
-    }
-
-    /// Is the backend still the one that was recorded?
-    async fn same_identity(&self, name: &StorageName) -> Result<(), Error> {
-        let Some(recorded) = &self.record.identity else {
-            return Ok(());
-        };
-        let found = self.calls.identity().await?;
-        if found == *recorded {
-            return Ok(());
-        }
-        let error = Error::new(
-            Code::WrongBackend,
-            format!(
-                "storage {name} was added on backend {recorded}, and now {found} is there; nothing is done \
-                 on it. Bring the old backend back, or remove the storage and add it again"
-            ),
-        );
-        tracing::error!(target: "alarm", storage = %name, "{error}");
-        Err(error)
-    }
-
-    async fn capabilities(&self) -> Result<Capabilities, Error> {
-        let known = self
-            .capabilities
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let capabilities = self.calls.capabilities().await?;
-        *self
-            .capabilities
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(capabilities.clone());
-        Ok(capabilities)
-    }
-
-    /// The status now, or the last one with its age and the cause.
-    async fn status(&self) -> StorageStatus {
-        let last = self
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some((status, at)) = last.as_ref().filter(|(_, at)| at.elapsed() < STATUS_FRESH) {
-            return aged(status.clone(), *at);
-        }
-        match self.calls.status().await {
-            Ok(status) => {
-                let mut kept = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-                *kept = Some((status.clone(), Instant::now()));
-                status
-            }
-            Err(e) => {
-                let mut status =
-                    last.map_or_else(|| unavailable(&e), |(status, at)| aged(status, at));
-                status.state = StorageState::Unavailable(e.message);
-                status
-            }
-        }
-    }
-}
-
-fn aged(mut status: StorageStatus, at: Instant) -> StorageStatus {
-    status.age_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-    status
-}
-
-fn unavailable(error: &Error) -> StorageStatus {
-    StorageStatus {
-        total_bytes: 0,
-        used_bytes: 0,
-        available_bytes: 0,
-        state: StorageState::Unavailable(error.message.clone()),
-        age_ms: 0,
     }
 }
 

@@ -240,10 +240,10 @@ impl WitnessService {
             .trust
             .add_cluster(&enrolment.authority)
             .map_err(unusable)?;
-        let (presented, trust) = (self.presented.clone(), self.trust.clone());
+        let presented = Presented::new(certified(&enrolment)?);
         let links = Links::new(LinksOptions {
-            presented,
-            trust,
+            presented: presented.clone(),
+            trust: self.trust.clone(),
             cluster,
         });
         let transport = Arc::new(OnDemand {
@@ -260,6 +260,7 @@ impl WitnessService {
         let _ = transport.witness.set(Arc::downgrade(&opened));
         let served = Arc::new(Served {
             enrolment,
+            presented,
             links,
             witness: opened,
         });
@@ -296,10 +297,7 @@ impl WitnessService {
                 format!("this witness serves {CLUSTERS_MAX} clusters already; set up another");
             return Err(Error::new(Code::Overloaded, message));
         }
-        let dir = self.dir(cluster);
         fs::create_dir_all(&dir).map_err(failed(&dir))?;
-        let text =
-            serde_json::to_vec_pretty(enrolment).map_err(|e| Error::internal(e.to_string()))?;
         write_synced(&dir.join("enrolment.json"), &text)?;
         self.open_cluster(&dir).await
     }

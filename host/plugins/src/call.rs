@@ -22,7 +22,7 @@ use cairn_core::supervise::Supervisor;
 use cairn_core::{Code, Error};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::InstancePre;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 use crate::bindings::cairn::plugin::types as wit;
 use crate::convert;
@@ -86,6 +86,10 @@ impl Plugin {
     #[must_use]
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.lane
     }
 
     pub(crate) fn exports(&self) -> &Exports {
@@ -157,6 +161,13 @@ impl Plugin {
                 _permit: permit,
                 _ticking: ticking,
             }),
+            // All places of the lane are taken, which is no fault of this plugin.
+            Err(e) if e.is::<PoolConcurrencyLimitError>() => Err(Error::new(
+                Code::Overloaded,
+                format!(
+                    "{function} found no free instance: too many calls of all plugins run; try again"
+                ),
+            )),
             Err(e) => {
                 let error = self.explain(binding, function, limit, &Failure::Trap(e), false);
                 self.failed(&binding.instance.name, &error);

@@ -1,6 +1,6 @@
 //! The engines: one lane for all plugins, and one of its own for fencing, so that no storage can
 //! take what fencing needs. Each has its pool of instances, and a clock that ticks only while calls
-//! run (an idle daemon wakes nobody).
+//! run (an idle daemon wakes nobody). Fencing has threads of its own, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,26 +17,32 @@ use crate::limits::{
     TABLE_MAX_ELEMENTS, TICK,
 };
 use crate::state::CallState;
+use crate::threads::Threads;
 
 /// An engine with everything that is lent to its components.
 pub(crate) struct Lane {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<CallState>,
     ticker: Ticker,
+    threads: Option<Threads>,
 }
 
 impl Lane {
     /// The lane of storage and policy plugins.
     pub(crate) fn general() -> Result<Self, Error> {
-        Self::new("plugin-clock", INSTANCES_MAX)
+        Self::new("plugin-clock", INSTANCES_MAX, None)
     }
 
     /// The lane of fencing plugins.
     pub(crate) fn fencing() -> Result<Self, Error> {
-        Self::new("fencing-clock", FENCING_INSTANCES_MAX)
+        Self::new(
+            "fencing-clock",
+            FENCING_INSTANCES_MAX,
+            Some(Threads::start()?),
+        )
     }
 
-    fn new(name: &str, instances: u32) -> Result<Self, Error> {
+    fn new(name: &str, instances: u32, threads: Option<Threads>) -> Result<Self, Error> {
         let engine = engine(instances).map_err(|e| {
             Error::internal(format!(
                 "the plugin engine can't be made on this machine: {e:#}"
@@ -49,7 +55,19 @@ impl Lane {
             engine,
             linker,
             ticker,
+            threads,
         })
+    }
+
+    /// Runs a call on the lane's own threads, if it has such.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match &self.threads {
+            Some(threads) => threads.run(call).await,
+            None => call.await,
+        }
     }
 
     /// Keeps the clock ticking while it lives.

@@ -8,7 +8,8 @@
 //! | `engine`, `cache` | wasmtime's set-up, two lanes; compiled components on disk |
 //! | `call` | [`Plugin`]: queue, deadline, memory cap, supervision of one call |
 //! | `state`, `lend` | what a running plugin can reach: grants, and the interfaces lent |
-//! | `storage` | [`StorageCalls`]: the storage contract with core's types |
+//! | `storage`, `fencing` | [`StorageCalls`], [`FencingCalls`]: these contracts with core's types |
+//! | `threads` | threads of the fencing lane's own |
 //! | `streams` | bytes of transfers between storages |
 //! | `signature` | minisign signatures against a trust list |
 //! | `limits` | all limits and deadlines |
@@ -30,6 +31,7 @@ mod check;
 mod convert;
 mod engine;
 mod exports;
+mod fencing;
 mod host;
 mod lend;
 pub mod limits;
@@ -39,8 +41,11 @@ mod statistics;
 mod storage;
 mod streams;
 mod text;
+mod threads;
+mod typed;
 
 pub use call::Plugin;
+pub use fencing::FencingCalls;
 pub use host::{PluginHost, digest};
 pub use signature::{TrustedKey, verify};
 pub use state::Instance;

@@ -23,6 +23,8 @@ pub const TEXT_MAX_BYTES: usize = 4 << 10;
 pub const INSTANCES_MAX: u32 = 64;
 /// Instances that exist at once in the lane of fencing plugins.
 pub const FENCING_INSTANCES_MAX: u32 = 16;
+/// Threads that only fencing plugins run on.
+pub const FENCING_THREADS: usize = 2;
 /// Calls of one storage or device that run at once.
 pub const RUNNING_MAX: usize = 8;
 /// Calls of one plugin that wait or run; one more is refused.

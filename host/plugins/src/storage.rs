@@ -5,44 +5,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::Error;
 use cairn_core::storage::{
     AttachRequest, Attachment, Capabilities, Content, Finding, HealthFact, Holder, Partial,
     ReceivePlan, ReceiveRequest, SendPlan, SendRequest, Snapshot, StorageStatus, StreamEnd,
     TransferFormats, Volume, VolumeChanges, VolumeSpec,
 };
-use cairn_core::{Code, Error};
 
 use crate::bindings::exports::cairn::storage::{transfer, volumes};
-use crate::call::{Plugin, bounded};
+use crate::call::Plugin;
 use crate::convert;
 use crate::limits::{ASK_DEADLINE, CHANGE_DEADLINE, COPY_DEADLINE, STATUS_DEADLINE};
 use crate::state::{Binding, Instance};
+use crate::typed::{self, call};
 
 /// A storage: a plugin tied to a configuration.
 #[derive(Clone)]
 pub struct StorageCalls {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) binding: Arc<Binding>,
-}
-
-/// Calls `$interface.$function($argument…)` within `$limit`.
-macro_rules! call {
-    ($self:ident, $limit:expr, $interface:ident.$function:ident($($argument:expr),*)) => {{
-        const NAME: &str = concat!(stringify!($interface), ".", stringify!($function));
-        let Some(indices) = &$self.plugin.exports().$interface else {
-            return Err($self.lacks(stringify!($interface)));
-        };
-        let mut started = $self.plugin.start(&$self.binding, NAME, $limit).await?;
-        let live = &mut started.live;
-        let outcome = paste::paste! {
-            bounded($limit, async {
-                let guest = indices.load(&mut live.store, &live.instance)?;
-                guest.[<call_ $function>](&mut live.store, $($argument),*).await
-            })
-            .await
-        };
-        started.end(outcome)
-    }};
 }
 
 impl Plugin {
@@ -71,15 +52,7 @@ impl StorageCalls {
     }
 
     fn lacks(&self, interface: &str) -> Error {
-        let interface = interface.replace('_', "-");
-        let inspection = &self.plugin.version().inspection;
-        Error::new(
-            Code::Unsupported,
-            format!(
-                "storage {} can't do this: plugin {} {} has no interface `{interface}`",
-                self.binding.instance.name, inspection.name, inspection.version
-            ),
-        )
+        typed::lacks(&self.plugin, &self.binding, "storage", interface)
     }
 
     /// Looks deeply at the configuration; no findings where the plugin has no `configuration`.

@@ -49,6 +49,12 @@ impl Identity for Hostile {
                     command("ls", "{config.path}"),
                     command("sleep", "{number}"),
                     command("yes", ""),
+                    // Tests make another version by writing over these forms.
+                    CommandAsk {
+                        arguments: vec!["kept".to_owned(), "an-old-form-of-arguments".to_owned()],
+                        optional: true,
+                        ..command("echo", "")
+                    },
                 ],
                 files: vec![FileAsk {
                     directory: "{config.path}".to_owned(),
@@ -183,6 +189,11 @@ fn misbehave(config: &Config) -> Result<(), Error> {
             (0..1_000_000).for_each(|i| log::write(log::Level::Info, &format!("line {i}")));
             Ok(())
         }
+        "gigabyte" => Err(Error::internal("x".repeat(1 << 30))),
+        "gigabyte-claimed" => Err(Error {
+            cause: Cause::TimedOut,
+            message: lie(),
+        }),
         "huge-answer" => Err(Error::internal("x".repeat(12 << 20))),
         "bad-arguments" => run("ls", &["/etc"]),
         "more-arguments" => run("ls", &[config.path.as_str(), "/etc"]),
@@ -225,6 +236,13 @@ fn misbehave(config: &Config) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// A text that claims a gigabyte which isn't there.
+#[allow(unsafe_code, clippy::same_length_and_capacity)] // what a plugin of bad faith would do
+fn lie() -> String {
+    // SAFETY: none; nothing reads or frees it here, and what the host makes of it is the test.
+    unsafe { String::from_raw_parts(std::ptr::without_provenance_mut(8), 1 << 30, 1 << 30) }
 }
 
 #[allow(unconditional_recursion)] // that is what it is for

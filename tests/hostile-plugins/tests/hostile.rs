@@ -172,6 +172,23 @@ fn floods_are_cut() {
 }
 
 #[test]
+fn a_gigabyte_is_not_answered() {
+    let b = Bench::new();
+    // Its memory's cap ends it before it can answer.
+    b.ends(
+        "gigabyte",
+        1,
+        "plugin-failed",
+        "more memory than its 16 MiB",
+    );
+    // What it claims to answer isn't in its memory, so nothing is read.
+    b.ends("gigabyte-claimed", 1, "plugin-failed", "out of bounds");
+    let shown = b.daemon.ok("plugin show storage-hostile").unwrap();
+    let most = shown["statistics"]["memory_high_water_bytes"].as_u64();
+    assert!(most.unwrap() <= 16 << 20, "{shown}");
+}
+
+#[test]
 fn a_plugin_that_keeps_failing_is_set_aside_until_released() {
     let b = Bench::new();
     let path = b.dir.path().display().to_string();

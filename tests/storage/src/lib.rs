@@ -160,6 +160,12 @@ impl Daemon {
         std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
     }
 
+    /// Its data folder, in its place.
+    #[must_use]
+    pub fn data(&self) -> &std::path::Path {
+        self.data.path()
+    }
+
     /// Where it runs.
     #[must_use]
     pub fn place(&self) -> &Place {

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use cairn_core::plugin::{Asks, FileAccess, Inspection, Signature, Version};
+use cairn_core::plugin::{Asks, FileAccess, Inspection, Signature};
 use cairn_core::{Code, Error};
 use cairn_node::records::PluginDetail;
 use cairn_plugins::PluginHost;
 
+use super::growth::{Growth, granting, left_out};
 use super::read;
 use crate::arguments::{Arguments, Component};
 use crate::client::Client;
@@ -176,80 +177,6 @@ pub(super) async fn install(
     Ok(())
 }
 
-/// The command that installs or upgrades with these grants, called as this one was.
-fn granting(arguments: &Arguments, action: &str, component: &Component, ids: &[String]) -> String {
-    let mut words = called(arguments);
-    words.extend(["plugin", action].map(str::to_owned));
-    if let Some(path) = &component.signature {
-        words.extend(["--signature".to_owned(), path.display().to_string()]);
-    }
-    words.push(component.file.display().to_string());
-    for id in ids {
-        words.extend(["--grant".to_owned(), id.clone()]);
-    }
-    line(&words)
-}
-
-/// The program and the global options that reach the same daemon.
-fn called(arguments: &Arguments) -> Vec<String> {
-    let program = std::env::args().next();
-    let mut words = vec![program.unwrap_or_else(|| "cairn".to_owned())];
-    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-    match &arguments.server {
-        Some(server) => option("--server", server),
-        None => option("--data", &arguments.data.display().to_string()),
-    }
-    if let Some(ca) = &arguments.ca {
-        option("--ca", &ca.display().to_string());
-    }
-    words
-}
-
-fn line(words: &[String]) -> String {
-    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-    words.join(" ")
-}
-
-/// What a new version asks for, against what the old one asked and was granted.
-struct Growth {
-    /// As lines: a program, a form of arguments, a directory, a method.
-    more: Vec<String>,
-    less: Vec<String>,
-    /// Ids of all that is new, and of what it needs and has no more.
-    ids: Vec<String>,
-}
-
-impl Growth {
-    fn of(asks: &Asks, old: &Version) -> Self {
-        // What was asked for before and refused is nothing new.
-        let declined = old.inspection.asks.beyond(&old.granted);
-        let mut more = asks.beyond(&old.granted);
-        more.retain(|ask| !declined.contains(ask));
-        let beyond = |id: &String| asks.select(std::slice::from_ref(id)).beyond(&old.granted);
-        let mut needed = asks.required_ids();
-        needed.retain(|id| !beyond(id).is_empty());
-        let mut ids = asks.ids();
-        ids.retain(|id| needed.contains(id) || beyond(id).iter().any(|ask| more.contains(ask)));
-        let less = old.granted.beyond(asks);
-        Self { more, less, ids }
-    }
-
-    fn lines(&self, old: &Inspection, new: &Inspection) -> Vec<String> {
-        let (from, to) = (clean(&old.version), clean(&new.version));
-        let mut lines = vec![format!("{} {from} -> {to}", new.name)];
-        let more = self.more.iter().map(|ask| format!("  + {}", clean(ask)));
-        let less = self.less.iter().map(|ask| format!("  - {}", clean(ask)));
-        lines.extend(more.chain(less));
-        if self.more.is_empty() && self.less.is_empty() {
-            lines.push("  it asks for what was granted, and no more".to_owned());
-        }
-        if !self.ids.is_empty() {
-            lines.extend(asks_lines(&new.asks.select(&self.ids)));
-        }
-        lines
-    }
-}
-
 pub(super) async fn upgrade(
     arguments: &Arguments,
     component: &Component,
@@ -310,38 +237,6 @@ pub(super) async fn upgrade(
     Ok(())
 }
 
-/// What of the new asks isn't granted though the upgrade went on, and the command that grants it.
-fn left_out(
-    arguments: &Arguments,
-    before: &PluginDetail,
-    after: &PluginDetail,
-    growth: &Growth,
-) -> Vec<String> {
-    let mut new = after.not_granted.clone();
-    new.retain(|ask| !before.not_granted.contains(ask));
-    if new.is_empty() {
-        return Vec::new();
-    }
-    let active = &after.installed.active;
-    let mut ids = active.granted.ids();
-    ids.extend(
-        growth
-            .ids
-            .iter()
-            .filter(|id| !ids.contains(id))
-            .cloned()
-            .collect::<Vec<_>>(),
-    );
-    let mut words = called(arguments);
-    words.extend(["plugin", "grant"].map(str::to_owned));
-    words.push(active.inspection.name.to_string());
-    words.extend(ids);
-    let mut lines = vec!["it works without these, which are new and not granted:".to_owned()];
-    lines.extend(new.iter().map(|ask| format!("  {}", clean(ask))));
-    lines.push(format!("to grant them: {}", line(&words)));
-    lines
-}
-
 fn agreed(question: &str) -> Result<bool, Error> {
     eprint!("{question} [y/N] ");
     let _ = std::io::stderr().flush();
@@ -380,7 +275,7 @@ pub(super) fn inspection_lines(inspection: &Inspection) -> Vec<String> {
 }
 
 /// What a plugin asks for and why, an ask a line, with the forms of argument lists below.
-fn asks_lines(asks: &Asks) -> Vec<String> {
+pub(super) fn asks_lines(asks: &Asks) -> Vec<String> {
     if asks.ids().is_empty() {
         return vec!["It asks for nothing.".to_owned()];
     }
@@ -407,61 +302,4 @@ fn asks_lines(asks: &Asks) -> Vec<String> {
     }
     let cleaned = lines.iter().map(|line| clean(line).into_owned());
     cleaned.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn asks(commands: Value) -> Asks {
-        let commands: Vec<Value> = commands
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|c| json!({"command": c[0], "arguments": c[1], "why": "", "optional": c[2]}))
-            .collect();
-        let asks = json!({"commands": commands, "files": [], "http": [], "secrets": []});
-        serde_json::from_value(asks).unwrap()
-    }
-
-    fn version(asks: Asks, granted: &[&str]) -> Version {
-        let granted: Vec<String> = granted.iter().map(|id| (*id).to_owned()).collect();
-        let granted = asks.select(&granted);
-        let inspection = json!({
-            "name": "storage-x", "version": "1.0.0", "kind": "storage", "summary": "", "author": "",
-            "license": "", "homepage": "", "digest": "sha256:0", "size_bytes": 0, "imports": [],
-            "exports": [], "asks": asks, "reuse_instances": false, "memory_mib": 1,
-            "config_schema": {}, "signature": {"state": "none"},
-        });
-        let inspection = serde_json::from_value(inspection).unwrap();
-        Version {
-            inspection,
-            granted,
-        }
-    }
-
-    #[test]
-    fn an_upgrade_shows_what_grew_and_what_shrank() {
-        let old = asks(json!([["zfs", ["list", "create {name}"], false]]));
-        let old = version(old, &["command:zfs"]);
-        let new = asks(json!([["zfs", ["list", "destroy {name}"], false]]));
-        let growth = Growth::of(&new, &old);
-        assert_eq!(growth.more, ["command:zfs destroy {name}"]);
-        assert_eq!(growth.less, ["command:zfs create {name}"]);
-        assert_eq!(growth.ids, ["command:zfs"]);
-        let same = Growth::of(&old.inspection.asks, &old);
-        assert!(same.more.is_empty() && same.less.is_empty() && same.ids.is_empty());
-    }
-
-    #[test]
-    fn what_was_refused_before_is_not_asked_again_unless_it_is_needed() {
-        let both = json!([["zfs", ["list"], false], ["mount", ["{name}"], true]]);
-        let old = version(asks(both.clone()), &["command:zfs"]);
-        let growth = Growth::of(&asks(both.clone()), &old);
-        assert!(growth.more.is_empty() && growth.ids.is_empty());
-        let old = version(asks(both.clone()), &[]);
-        assert_eq!(Growth::of(&asks(both), &old).ids, ["command:zfs"]);
-    }
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod component;
 mod config;
+mod growth;
 mod plugin;
 mod serve;
 mod storage;

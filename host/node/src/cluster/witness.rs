@@ -76,6 +76,7 @@ impl Cluster {
             fingerprint: fingerprint.clone(),
             addresses: addresses.clone(),
             readded: 0,
+            certified_s: self.clock.now_s(),
         };
         let change =
             Change::put(format!("witnesses/{name}"), to_value(&record)?).expecting(Expect::Absent);
@@ -119,17 +120,11 @@ impl Cluster {
             let next = WitnessRecord {
                 id: part::new_id().0,
                 readded: record.readded + 1,
+                certified_s: self.clock.now_s(),
                 ..record
             };
-            let enrolment = Enrolment {
-                authority: part.identity().secrets().authority_certificate.clone(),
-                cluster_name: self.named()?.name,
-                id: next.id,
-            };
             store.remove_member(id).await?;
-            let body =
-                serde_json::to_vec(&enrolment).map_err(|e| Error::internal(e.to_string()))?;
-            self.tell(&member, ENROL, body).await?;
+            self.enrol(&member, next.id).await?;
             let change =
                 Change::put(path, to_value(&next)?).expecting(Expect::Revision(found.revision));
             store.transact(&[change]).await?;
