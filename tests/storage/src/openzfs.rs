@@ -3,14 +3,13 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use cairn_bed::{Bed, skip};
+use serde_json::Value;
 
 use crate::bench::Bench;
 use crate::daemon::Daemon;
 use crate::zfs::{Pool, Zfs};
-
-const STORAGES: [&str; 3] = ["s", "t", "small"];
 
 /// The machine, for as long as the program runs; it goes with that, however it ends.
 struct Machine {
@@ -28,21 +27,17 @@ impl Machine {
     /// Takes away what the test before has left.
     fn clean(&self) -> Result<()> {
         let place = self.daemon.place();
+        // Down where the test before has failed.
         if self.daemon.cairn("plugin list")?.status != 0 {
-            self.daemon.kill();
             self.daemon.boot()?;
         }
         place.sh("! zpool list tank >/dev/null 2>&1 || zpool destroy -f tank")?;
         // A pool that is gone keeps no storage.
-        for storage in STORAGES {
-            if self
-                .daemon
-                .cairn(&format!("storage show {storage}"))?
-                .status
-                == 0
-            {
-                self.daemon.ok(&format!("storage remove {storage}"))?;
-            }
+        let listed = self.daemon.ok("storage list")?;
+        for storage in listed.as_array().into_iter().flatten() {
+            let name = storage.get("name").and_then(Value::as_str);
+            let name = name.context("a storage without a name")?;
+            self.daemon.ok(&format!("storage remove {name}"))?;
         }
         Ok(())
     }

@@ -166,5 +166,5 @@ pub fn configurations_and_removal_are_checked(b: &Bench) {
     b.refused("storage remove s", 6, "in-use");
     b.ok("volume detach s:d");
     b.ok("storage remove s");
-    b.ok(&format!("plugin remove {plugin}"));
+    b.refused("storage show s", 5, "not-found");
 }
