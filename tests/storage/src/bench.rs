@@ -22,21 +22,26 @@ pub struct Bench {
 impl Bench {
     pub(crate) fn on(backend: Box<dyn Backend>) -> Self {
         let daemon = backend.daemon();
-        if daemon.ok("plugin list").unwrap() == serde_json::json!([]) {
-            daemon.install(backend.plugin()).unwrap();
+        let mut shown = daemon.cairn("storage show s").unwrap();
+        if shown.status != 0 {
+            if daemon.ok("plugin list").unwrap() == serde_json::json!([]) {
+                daemon.install(backend.plugin()).unwrap();
+            }
+            let add = format!("storage add {}", backend.add("s"));
+            daemon.ok(&add).unwrap();
+            // Its capabilities are first asked when something needs them.
+            daemon.ok("volume list s").unwrap();
+            shown = daemon.cairn("storage show s").unwrap();
         }
-        daemon
-            .ok(&format!("storage add {}", backend.add("s")))
-            .unwrap();
-        // They are first asked when something needs them.
-        daemon.ok("volume list s").unwrap();
-        let reported = daemon.ok("storage show s").unwrap();
+        let reported = shown.json;
         Self { backend, reported }
     }
 
     /// Adds a second storage of the same kind, `t`.
     pub(crate) fn second(&self) {
-        self.ok(&format!("storage add {}", self.backend.add("t")));
+        if self.daemon().cairn("storage show t").unwrap().status != 0 {
+            self.ok(&format!("storage add {}", self.backend.add("t")));
+        }
     }
 
     pub(crate) fn daemon(&self) -> &Daemon {

@@ -4,12 +4,18 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
-use cairn_bed::{Bed, skip};
+use cairn_bed::{Bed, COMMAND_LIMIT_S, seconds, skip};
 use serde_json::Value;
 
 use crate::bench::Bench;
 use crate::daemon::Daemon;
 use crate::zfs::{Pool, Zfs};
+
+/// Removes all that is in the parts for `s` and `t`, and a small one; fails where they aren't there.
+const EMPTY: &str = "set -e
+zfs list tank/s tank/t >/dev/null
+for it in $(zfs list -H -o name -d 1 tank/s tank/t | grep '/.*/'); do zfs destroy -R $it; done
+! zfs list tank/small >/dev/null 2>&1 || zfs destroy -R tank/small";
 
 /// The machine, for as long as the program runs; it goes with that, however it ends.
 struct Machine {
@@ -24,22 +30,27 @@ impl Machine {
         Ok(Self { daemon, _bed: bed })
     }
 
-    /// Takes away what the test before has left.
-    fn clean(&self) -> Result<()> {
-        let place = self.daemon.place();
+    /// Takes away what the test before has left: its volumes, or where that isn't enough all there is.
+    fn clean(&self, pool: &Pool) -> Result<()> {
         // Down where the test before has failed.
         if self.daemon.cairn("plugin list")?.status != 0 {
             self.daemon.boot()?;
         }
-        place.sh("! zpool list tank >/dev/null 2>&1 || zpool destroy -f tank")?;
-        // A pool that is gone keeps no storage.
+        let emptied = pool.place.run(EMPTY, seconds(COMMAND_LIMIT_S))?.status == 0;
+        let whole = emptied && self.daemon.cairn("volume list s")?.status == 0;
+        if !whole {
+            pool.place
+                .sh("! zpool list tank >/dev/null 2>&1 || zpool destroy -f tank")?;
+        }
         let listed = self.daemon.ok("storage list")?;
         for storage in listed.as_array().into_iter().flatten() {
             let name = storage.get("name").and_then(Value::as_str);
             let name = name.context("a storage without a name")?;
-            self.daemon.ok(&format!("storage remove {name}"))?;
+            if !whole || !["s", "t"].contains(&name) {
+                self.daemon.ok(&format!("storage remove {name}"))?;
+            }
         }
-        Ok(())
+        if whole { Ok(()) } else { pool.create() }
     }
 }
 
@@ -62,13 +73,12 @@ pub fn openzfs() -> Option<Bench> {
         .as_ref()
         .map_err(|e| anyhow!(e.clone()))
         .unwrap();
-    machine.clean().unwrap();
     let pool = Pool {
         place: machine.daemon.place().clone(),
         create: "zpool create -f -o ashift=12 -O mountpoint=/tank tank virtio-data-a".to_owned(),
         import: "zpool import tank".to_owned(),
     };
-    pool.create().unwrap();
+    machine.clean(&pool).unwrap();
     Some(Bench::on(Box::new(Zfs {
         daemon: &machine.daemon,
         pool,
