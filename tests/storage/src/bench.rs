@@ -169,7 +169,7 @@ impl Bench {
 }
 
 /// What QEMU is told of a path that was attached.
-fn format_of(path: &str) -> &'static str {
+pub(crate) fn format_of(path: &str) -> &'static str {
     if path.ends_with(".qcow2") {
         "qcow2"
     } else {

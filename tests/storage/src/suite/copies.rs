@@ -3,7 +3,7 @@
 use cairn_bed::{seconds, wait_until};
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, format_of};
 use crate::pausing::{Moment, Pausing};
 
 /// The whole snapshot, then what changed; never over what was written to the copy.
@@ -96,8 +96,11 @@ fn same(b: &Bench) -> String {
         b.attach("s:d", "--read-only"),
         b.attach("t:r", "--read-only"),
     );
-    let compare =
-        format!("qemu-img compare -U -f raw {one} {other} >/dev/null && echo same || echo differ");
+    let compare = format!(
+        "qemu-img compare -U -f {} -F {} {one} {other} >/dev/null && echo same || echo differ",
+        format_of(&one),
+        format_of(&other)
+    );
     let said = b.place().sh(&compare).unwrap();
     b.ok("volume detach s:d");
     b.ok("volume detach t:r");
