@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::narrate::{Running, chapter, refused, say, step};
+use crate::stage::Stage;
 use crate::workspace::Workspace;
 use crate::{build, setup};
 
@@ -21,7 +22,7 @@ type Chapter = (&'static str, fn(&mut Scene) -> Result<()>);
 const STORY: &[Chapter] = &[
     ("A daemon, and nothing else", begin),
     ("A plugin does nothing that it wasn't granted", install),
-    ("A storage on a real directory", storage),
+    ("Two storages on a real backend", storage),
     (
         "A volume that is written, snapshotted, cloned and rolled back",
         volume,
@@ -38,23 +39,28 @@ struct Scene {
     plugins: PathBuf,
     /// For the daemon's data, pools and logs.
     folder: TempDir,
-    /// The daemon, while it runs.
+    /// The daemon, while it runs; it ends before what its storages are on.
     daemon: Option<Running>,
+    /// What its storages are on.
+    stage: Stage,
 }
 
 impl Scene {
     fn open(workspace: &Workspace) -> Result<Scene> {
+        let folder = TempDir::with_prefix("cairn-demo-").context("can't make a folder")?;
         Ok(Scene {
             cairn: workspace.daemon("debug"),
             plugins: workspace.plugins(),
-            folder: TempDir::with_prefix("cairn-demo-").context("can't make a folder")?,
+            stage: Stage::open(folder.path())?,
+            folder,
             daemon: None,
         })
     }
 
     /// Starts the daemon and waits until its socket answers.
     fn serve(&mut self) -> Result<()> {
-        let mut command = self.cairn(&["serve", "--port", "0", "--node", "n1"]);
+        let serve = ["serve", "--port", "0", "--node", "n1"];
+        let mut command = self.with_data(self.stage.command(&self.cairn), &serve);
         let log = self.folder.path().join("log");
         let mut daemon = Running::start("Start the daemon", &mut command, &log)?;
         daemon.wait_until(&mut || {
@@ -73,11 +79,6 @@ impl Scene {
         Ok(())
     }
 
-    /// The path of a file or folder of the scene.
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
     /// Opens a volume as a guest would, and runs one command of `qemu-io` on it.
     fn as_guest(&self, what: &str, volume: &str, io: &str) -> Result<String> {
         let output = self
@@ -88,8 +89,13 @@ impl Scene {
             .pointer("/attachment/path")
             .and_then(serde_json::Value::as_str)
             .context("nothing to open")?;
-        let mut command = Command::new("qemu-io");
-        command.args(["-f", "qcow2", "-c", io, path]);
+        let format = if path.ends_with(".qcow2") {
+            "qcow2"
+        } else {
+            "raw"
+        };
+        let mut command = self.stage.command("qemu-io");
+        command.args(["-f", format, "-c", io, path]);
         let said = step(what, &mut command)?;
         if said.contains("verification failed") {
             bail!("{what}: {volume} holds something else");
@@ -104,7 +110,10 @@ impl Scene {
 
     /// `cairn` that speaks to this scene's daemon.
     fn cairn(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.cairn);
+        self.with_data(Command::new(&self.cairn), arguments)
+    }
+
+    fn with_data(&self, mut command: Command, arguments: &[&str]) -> Command {
         command
             .env("CAIRN_DATA", self.folder.path().join("data"))
             .args(arguments);
@@ -139,29 +148,24 @@ fn begin(scene: &mut Scene) -> Result<()> {
 }
 
 fn install(scene: &mut Scene) -> Result<()> {
-    let plugin = scene.plugins.join("storage_dir.wasm").display().to_string();
+    let plugin = scene.plugins.join(scene.stage.component());
+    let plugin = plugin.display().to_string();
     let what = "Without a grant nothing is installed; the answer is the command that grants";
     refused(what, &mut scene.cairn(&["plugin", "install", &plugin]), 4)?;
-    let grants = [
-        "--grant",
-        "command:qemu-img",
-        "--grant",
-        "files:{config.path}",
-    ];
-    let words = [&["plugin", "install", plugin.as_str()][..], &grants[..]].concat();
+    let mut words = vec!["plugin", "install", &plugin];
+    for grant in scene.stage.grants() {
+        words.extend(["--grant", grant]);
+    }
     step("Grant what it asks for", &mut scene.cairn(&words))?;
     Ok(())
 }
 
 fn storage(scene: &mut Scene) -> Result<()> {
     for name in ["near", "far"] {
-        let path = scene.path(name);
-        std::fs::create_dir(&path).with_context(|| format!("can't make {path}"))?;
+        let [kind, option, value] = scene.stage.part(name)?;
         let what = format!("Add the storage `{name}`: its options are the plugin's own");
-        step(
-            &what,
-            &mut scene.cairn(&["storage", "add", "dir", name, "--path", &path]),
-        )?;
+        let add = ["storage", "add", &kind, name, &option, &value];
+        step(&what, &mut scene.cairn(&add))?;
     }
     step("Both are active", &mut scene.cairn(&["storage", "list"]))?;
     Ok(())
@@ -263,7 +267,7 @@ fn come_back(scene: &mut Scene) -> Result<()> {
         "The same volumes",
         &mut scene.cairn(&["volume", "list", "near"]),
     )?;
-    let plugin = ["plugin", "show", "storage-dir"];
+    let plugin = ["plugin", "show", scene.stage.plugin()];
     step(
         "What the plugin is, what it was granted, and how it fares",
         &mut scene.cairn(&plugin),

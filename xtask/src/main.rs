@@ -24,6 +24,7 @@ mod plugins;
 mod setup;
 mod shell;
 mod sizes;
+mod stage;
 mod suite;
 mod tally;
 mod test;

@@ -67,6 +67,8 @@ fn expecting(what: &str, command: &mut Command, code: i32) -> Result<String> {
 pub(crate) struct Running {
     what: String,
     child: Child,
+    /// Whether the child is `nsenter`.
+    leads: bool,
     log: PathBuf,
 }
 
@@ -86,6 +88,7 @@ impl Running {
         Ok(Running {
             what: what.to_owned(),
             child,
+            leads: command.get_program() == "nsenter",
             log: log.to_path_buf(),
         })
     }
@@ -120,6 +123,17 @@ impl Running {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The program that `nsenter` leads into namespaces and waits for: it, not `nsenter`, is to be asked.
+    fn led(&self, leader: Pid) -> Option<Pid> {
+        if !self.leads {
+            return None;
+        }
+        let leader = leader.as_raw_nonzero();
+        let children = fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).ok()?;
+        let first = children.split_whitespace().next()?;
+        Pid::from_raw(first.parse().ok()?)
+    }
+
     fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
@@ -131,7 +145,8 @@ impl Drop for Running {
         if self.ended() {
             return;
         }
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let pid = Pid::from_child(&self.child);
+        let _ = kill_process(self.led(pid).unwrap_or(pid), Signal::TERM);
         let started = Instant::now();
         while started.elapsed() < DEMO_STOP_LIMIT {
             if self.ended() {

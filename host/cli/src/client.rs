@@ -75,13 +75,12 @@ impl Client {
             }
             None => {
                 let socket = arguments.data.join("cairn.sock");
-                builder = builder.unix_socket(socket.clone());
+                // Nothing is asked by HTTPS: a machine without CA certificates is fine.
+                builder = builder.unix_socket(socket.clone()).tls_certs_only([]);
                 ("http://cairn".to_owned(), Some(socket))
             }
         };
-        let http = builder
-            .build()
-            .map_err(|e| Error::internal(format!("no HTTP client: {e}")))?;
+        let http = builder.build().map_err(|e| no_client(&e))?;
         Ok(Self {
             http,
             base,
@@ -208,6 +207,13 @@ async fn problem(response: Response) -> Error {
             "what answers is no Cairn daemon, or of another version: it said {status}"
         )),
     }
+}
+
+fn no_client(error: &dyn std::error::Error) -> Error {
+    Error::internal(format!(
+        "no HTTPS client: {}; give the server's certificate with --ca FILE, or install ca-certificates",
+        root_cause(error)
+    ))
 }
 
 fn certificate(path: &PathBuf) -> Result<reqwest::Certificate, Error> {

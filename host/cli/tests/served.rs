@@ -35,12 +35,17 @@ struct Daemon {
 
 impl Daemon {
     fn start(words: &[&str]) -> Self {
+        Self::start_in(&[], words)
+    }
+
+    fn start_in(environment: &[(&str, &str)], words: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut process = command("setpriv")
             .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_cairn")])
             .args(["serve", "--port", "0", "--node", "n1", "--data"])
             .arg(data.path())
             .args(words)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(data.path().join("log")).unwrap())
@@ -125,6 +130,37 @@ fn a_daemon_says_when_it_is_ready_and_ends_when_asked() {
         assert_eq!(d.end(signal), (Some(0), String::new()), "{}", d.log());
         assert_eq!(d.cairn(&["plugin", "list"]).status, 1);
     }
+}
+
+/// Where rustls looks for CA certificates, and there are none: as on a machine without any.
+const NO_CERTIFICATES: [(&str, &str); 2] = [
+    ("SSL_CERT_FILE", "/nonexistent/certificates"),
+    ("SSL_CERT_DIR", "/nonexistent"),
+];
+
+#[test]
+fn a_machine_without_ca_certificates_has_a_daemon_too() {
+    let mut d = Daemon::start_in(&NO_CERTIFICATES, &[]);
+    assert!(
+        d.ready.starts_with("cairn: node n1 is ready"),
+        "{}",
+        d.log()
+    );
+    assert!(d.log().contains("plugins can't use HTTPS"), "{}", d.log());
+    let run = |words: &[&str]| {
+        let mut cairn = command(env!("CARGO_BIN_EXE_cairn"));
+        cairn.args(words).envs(NO_CERTIFICATES);
+        cairn.output().unwrap()
+    };
+    let data = d.data.path().display().to_string();
+    let listed = run(&["--data", &data, "plugin", "list"]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+    let server = ["--server", "https://127.0.0.1:1", "--token", "x"];
+    let refused = run(&[&server[..], &["plugin", "list"]].concat());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("--ca FILE"), "{said}");
+    assert_eq!(d.end("TERM").0, Some(0), "{}", d.log());
 }
 
 #[test]

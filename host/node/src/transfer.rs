@@ -2,15 +2,19 @@
 //! have. The plugins describe the stream's two ends; the host moves the bytes.
 
 use cairn_core::names::{SnapshotName, StorageName, VolumeName};
-use cairn_core::storage::{Partial, ReceiveRequest, SendRequest, VolumeSpec};
+use cairn_core::storage::{
+    Partial, ReceivePlan, ReceiveRequest, SendPlan, SendRequest, VolumeSpec,
+};
 use cairn_core::{Code, Error};
+use cairn_plugins::StorageCalls;
 
 use crate::Node;
 use crate::records::{Copied, CopyRequest};
 use crate::volumes::is_missing;
 
 impl Node {
-    /// Copies a snapshot. What was half received after a failure is removed again.
+    /// Copies a snapshot. What was half received after a failure is removed again; what a daemon that was
+    /// killed left is gone on with, where the formats can.
     ///
     /// # Errors
     /// `unsupported` where the two storages share no stream format; as `transfer` in wit/storage.
@@ -35,7 +39,7 @@ impl Node {
             .ok_or_else(|| {
                 Error::not_found(format!("snapshot {snapshot} of volume {storage}:{name}"))
             })?;
-        let format = self.common_format(storage, &target).await?;
+        let (format, resumable) = common_format(storage, &from_calls, &target, &to_calls).await?;
         let receive = ReceiveRequest {
             spec: VolumeSpec {
                 name: to.to_string(),
@@ -59,8 +63,12 @@ impl Node {
             format: format.clone(),
             resume_token: None,
         };
-        let source = from_calls.send(&send).await?;
-        let sink = to_calls.receive(&receive).await?;
+        let left = if resumable {
+            left_of(&to_calls, &to).await?
+        } else {
+            None
+        };
+        let (source, sink) = ends(&from_calls, send, &to_calls, receive, left).await?;
         let moved = match from_calls
             .pump(&source.stream, &to_calls, &sink.stream)
             .await
@@ -89,27 +97,6 @@ impl Node {
         }
     }
 
-    async fn common_format(&self, from: &StorageName, to: &StorageName) -> Result<String, Error> {
-        let (from_calls, _) = self.active(from).await?;
-        let (to_calls, _) = self.active(to).await?;
-        let offered = from_calls.transfer_formats().await?.offered;
-        let accepted = to_calls.transfer_formats().await?.accepted;
-        offered
-            .iter()
-            .find(|f| accepted.contains(f))
-            .cloned()
-            .ok_or_else(|| {
-                Error::new(
-                    Code::Unsupported,
-                    format!(
-                        "storage {from} sends {}, and {to} takes {}: they share no stream format",
-                        offered.join(", "),
-                        accepted.join(", ")
-                    ),
-                )
-            })
-    }
-
     /// What interrupted transfers left on a storage.
     ///
     /// # Errors
@@ -130,4 +117,61 @@ impl Node {
             other => other,
         }
     }
+}
+
+/// The source's best format that the target takes, and whether both can go on with an interrupted stream.
+async fn common_format(
+    from: &StorageName,
+    from_calls: &StorageCalls,
+    to: &StorageName,
+    to_calls: &StorageCalls,
+) -> Result<(String, bool), Error> {
+    let offers = from_calls.transfer_formats().await?;
+    let takes = to_calls.transfer_formats().await?;
+    let common = offers.offered.iter().find(|f| takes.accepted.contains(f));
+    let format = common.cloned().ok_or_else(|| {
+        Error::new(
+            Code::Unsupported,
+            format!(
+                "storage {from} sends {}, and {to} takes {}: they share no stream format",
+                offers.offered.join(", "),
+                takes.accepted.join(", ")
+            ),
+        )
+    })?;
+    Ok((format, offers.resumable && takes.resumable))
+}
+
+/// What an interrupted transfer to a volume left, if it can go on.
+async fn left_of(calls: &StorageCalls, volume: &VolumeName) -> Result<Option<Partial>, Error> {
+    let all = calls.pending().await?;
+    let mut ours = all.into_iter().filter(|p| p.volume == volume.as_str());
+    Ok(ours.find(|p| p.resume_token.is_some()))
+}
+
+/// The stream's two ends: going on with what is left where that is of this very snapshot, or anew.
+async fn ends(
+    from: &StorageCalls,
+    mut send: SendRequest,
+    to: &StorageCalls,
+    mut receive: ReceiveRequest,
+    left: Option<Partial>,
+) -> Result<(SendPlan, ReceivePlan), Error> {
+    if let Some(left) = left {
+        receive.resume = true;
+        let sink = to.receive(&receive).await?;
+        receive.resume = false;
+        if sink.ticket == left.ticket {
+            send.resume_token = left.resume_token;
+            match from.send(&send).await {
+                Ok(source) => return Ok((source, sink)),
+                Err(e) => tracing::info!("an interrupted transfer is sent anew: {e}"),
+            }
+            send.resume_token = None;
+        }
+        to.abandon(&sink.ticket).await?;
+    }
+    let source = from.send(&send).await?;
+    let sink = to.receive(&receive).await?;
+    Ok((source, sink))
 }

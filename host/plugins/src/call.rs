@@ -28,6 +28,7 @@ use crate::bindings::cairn::plugin::types as wit;
 use crate::convert;
 use crate::engine::{Lane, Ticking};
 use crate::exports::Exports;
+use crate::lend::http::HttpClient;
 use crate::limits::{
     ANSWER_MAX_BYTES, DEADLINE_GRACE, MEMORY_DEFAULT_MIB, MEMORY_MAX_MIB, QUEUE_MAX, RUNNING_MAX,
     WARM_MAX,
@@ -42,7 +43,7 @@ pub struct Plugin {
     pre: InstancePre<CallState>,
     exports: Exports,
     node: String,
-    http: reqwest::Client,
+    http: HttpClient,
     queued: AtomicU64,
     warm: Mutex<Vec<Live>>,
     supervisors: Mutex<HashMap<String, Supervisor>>,
@@ -64,7 +65,7 @@ impl Plugin {
         pre: InstancePre<CallState>,
         exports: Exports,
         node: &str,
-        http: reqwest::Client,
+        http: HttpClient,
     ) -> Arc<Self> {
         Arc::new(Self {
             version,

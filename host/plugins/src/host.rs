@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cairn_core::names::PluginName;
 use cairn_core::plugin::{Asks, Inspection, Kind, Signature, Version};
@@ -17,11 +16,9 @@ use crate::call::{Plugin, bounded};
 use crate::check::{self, Shape};
 use crate::convert;
 use crate::engine::Lane;
+use crate::lend::http::HttpClient;
 use crate::limits::DESCRIBE_DEADLINE;
 use crate::state::Instance;
-
-/// How long a connection of a plugin's HTTP exchange may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Inspects and loads plugins for one node.
 pub struct PluginHost {
@@ -29,7 +26,7 @@ pub struct PluginHost {
     fencing: Arc<Lane>,
     cache: Cache,
     node: String,
-    http: reqwest::Client,
+    http: HttpClient,
 }
 
 impl PluginHost {
@@ -38,20 +35,12 @@ impl PluginHost {
     /// # Errors
     /// `internal` where the machine can't run it, saying why.
     pub fn new(cache_dir: &Path, node: &str) -> Result<Arc<Self>, Error> {
-        // Installed once a process; a second time is refused, and the first stays.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .map_err(|e| Error::internal(format!("no HTTP client for plugins: {e}")))?;
         Ok(Arc::new(Self {
             general: Arc::new(Lane::general()?),
             fencing: Arc::new(Lane::fencing()?),
             cache: Cache::open(cache_dir)?,
             node: node.to_owned(),
-            http,
+            http: HttpClient::new()?,
         }))
     }
 

@@ -12,6 +12,7 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::lend::http::HttpClient;
 use crate::limits::{PARTS_MAX, TABLE_MAX_ELEMENTS};
 
 /// A configured instance of a plugin: a storage or a fencing device.
@@ -85,7 +86,7 @@ pub(crate) struct Binding {
     pub(crate) instance: Arc<Instance>,
     pub(crate) grants: Grants,
     pub(crate) scratch: Mutex<HashMap<String, Vec<u8>>>,
-    pub(crate) http: reqwest::Client,
+    pub(crate) http: HttpClient,
     /// Places for calls that run at once: a backend that hangs takes only its own.
     pub(crate) running: tokio::sync::Semaphore,
 }

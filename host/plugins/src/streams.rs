@@ -23,6 +23,12 @@ enum Sink {
     Plugin(StorageCalls, u64),
 }
 
+/// Which end a stream broke at.
+enum Broken {
+    Source(Error),
+    Sink(Error),
+}
+
 /// A program at one end, and what it complains of.
 struct Running {
     group: Group,
@@ -50,9 +56,19 @@ impl StorageCalls {
         // Both ends are told the end, whatever happened; the sink first loses its input.
         let ended_sink = sink.finish(complete).await;
         let ended_source = source.finish(complete).await;
-        // A program that fails breaks the pipe: its own words say more than the broken pipe.
-        ended_source.and(ended_sink)?;
-        moved
+        // A program that fails breaks the pipe: its own words say more than the broken pipe, and more than
+        // those of the other end, which only saw that.
+        match moved {
+            Err(Broken::Sink(error)) => {
+                ended_sink.and(ended_source)?;
+                Err(error)
+            }
+            Err(Broken::Source(error)) => {
+                ended_source.and(ended_sink)?;
+                Err(error)
+            }
+            Ok(bytes) => ended_source.and(ended_sink).map(|()| bytes),
+        }
     }
 
     async fn source(&self, end: &StreamEnd) -> Result<Source, Error> {
@@ -195,25 +211,26 @@ impl StorageCalls {
     }
 }
 
-async fn copy(source: &mut Source, sink: &mut Sink) -> Result<u64, Error> {
+async fn copy(source: &mut Source, sink: &mut Sink) -> Result<u64, Broken> {
     let mut moved = 0;
     let mut buffer = vec![0; STREAM_CHUNK_BYTES];
     loop {
         let step = async {
-            let n = source.read(&mut buffer).await?;
-            sink.write(buffer.get(..n).unwrap_or_default()).await?;
-            Ok::<usize, Error>(n)
+            let n = source.read(&mut buffer).await.map_err(Broken::Source)?;
+            let bytes = buffer.get(..n).unwrap_or_default();
+            sink.write(bytes).await.map_err(Broken::Sink)?;
+            Ok::<usize, Broken>(n)
         };
         let n = tokio::time::timeout(STREAM_STALL, step)
             .await
             .map_err(|_| {
-                Error::new(
+                Broken::Source(Error::new(
                     Code::TimedOut,
                     format!(
                         "no byte moved for {} s; the transfer was ended",
                         STREAM_STALL.as_secs()
                     ),
-                )
+                ))
             })??;
         if n == 0 {
             return Ok(moved);

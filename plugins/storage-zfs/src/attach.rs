@@ -15,6 +15,8 @@ use crate::zfs;
 
 /// A property's value must fit the smaller of the dialects' limits.
 const HOLDERS_MAX_BYTES: usize = 1_000;
+/// How often a device must be seen open before that is believed.
+const OPEN_LOOKS: u32 = 3;
 
 /// As `volumes.attach` of the contract.
 pub(crate) fn attach(name: &str, request: &AttachRequest) -> Result<Attachment, Error> {
@@ -113,6 +115,37 @@ fn make_view(place: &Place, record: &Record, snapshot: &str) -> Result<String, E
     Ok(path)
 }
 
+/// Refuses while a process has a zvol's device open. udev opens devices for a moment, so it is waited for and
+/// a process must be there more than once. Where `fuser` isn't installed or granted, nobody can tell.
+fn refuse_open(path: &str) -> Result<(), Error> {
+    let device = format!("/dev/zvol/{path}");
+    let mut left = Vec::new();
+    for look in 0..OPEN_LOOKS {
+        if look == 1 {
+            let line = plan::words(["settle", "--timeout=10"]);
+            let _ = Command::new("udevadm").args(line).output();
+        }
+        let Ok(output) = Command::new("fuser").arg(&device).output() else {
+            return Ok(());
+        };
+        left = processes(&output.stdout);
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    let message = format!(
+        "{device} is still open by {}; end what uses it, then detach it",
+        left.join(", ")
+    );
+    Err(Error::in_use(left, message))
+}
+
+/// What `fuser` lists, for people: `process 328`.
+fn processes(text: &str) -> Vec<String> {
+    let numbers = text.split_whitespace();
+    numbers.map(|pid| format!("process {pid}")).collect()
+}
+
 /// A zvol's device is made by udev, a moment after the zvol. Where udev can't be asked, who opens the
 /// device finds out.
 fn wait_for(device: &str) {
@@ -161,6 +194,7 @@ fn close(
         }
         let closed = match &holder.snapshot {
             Some(snapshot) => place.destroy_tree(&place.view(&record.name, snapshot)),
+            None if record.zvol => refuse_open(&record.path),
             None => place.unmount(&record.path),
         };
         if !force {
@@ -168,4 +202,15 @@ fn close(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_fuser() {
+        assert_eq!(processes("   328  412"), ["process 328", "process 412"]);
+        assert!(processes("").is_empty());
+    }
 }

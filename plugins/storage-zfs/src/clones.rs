@@ -10,7 +10,7 @@ use crate::place::{Found, Place};
 use crate::plan;
 use crate::refusal::Refusal;
 use crate::words::check_volume_name;
-use crate::zfs;
+use crate::{remove, zfs};
 
 impl Clones for StorageZfs {
     fn linked(volume: String, snapshot: String, spec: VolumeSpec) -> Result<Volume, Error> {
@@ -34,7 +34,7 @@ impl Clones for StorageZfs {
                 )));
             }
             Found::Foreign => return Err(foreign(&place, &spec.name)),
-            Found::Leftover => place.destroy_tree(&place.path(&spec.name))?,
+            Found::Leftover => remove::clear(&place, &spec.name)?,
             Found::Nothing => {}
         }
         let made = make(&place, &source, point, &spec, size);

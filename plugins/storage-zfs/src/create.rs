@@ -8,7 +8,7 @@ use crate::place::{Found, Place, guest_value};
 use crate::plan;
 use crate::record::Record;
 use crate::words::{check_volume_name, content_word, format_word};
-use crate::zfs;
+use crate::{remove, zfs};
 
 const BLOCK_MIN_BYTES: u64 = 512;
 const BLOCK_MAX_BYTES: u64 = 128 << 10;
@@ -32,7 +32,7 @@ pub(crate) fn create(spec: &VolumeSpec) -> Result<Volume, Error> {
             return Ok(there.record.volume());
         }
         Found::Foreign => return Err(foreign(&place, &spec.name)),
-        Found::Leftover => place.destroy_tree(&place.path(&spec.name))?,
+        Found::Leftover => remove::clear(&place, &spec.name)?,
         Found::Nothing => {}
     }
     if let Err(e) = make(&place, spec, &layout) {

@@ -1,7 +1,7 @@
 //! The forms of commands the plugin asks to run. Each dataset argument lies below the configured pool.
 
 /// `zfs`.
-pub(crate) const ZFS: [&str; 29] = [
+pub(crate) const ZFS: [&str; 30] = [
     "version",
     "get -H -p -o name,property,value,source {word} {config.pool}",
     "get -H -p -r -d {1|2} -o name,property,value,source {word} {config.pool}",
@@ -9,12 +9,13 @@ pub(crate) const ZFS: [&str; 29] = [
     "create -ocanmount={noauto|off} -oatime=off? -ocompression={lz4|zstd|off}? -orecordsize={number}? \
      -orefquota={number}? -orefreservation={number}? -ocairn:{word}* {config.pool}/{path}",
     "create -s? -b{number} -ocompression={lz4|zstd|off}? -ocairn:{word}* -V {number} {config.pool}/{name}",
-    "clone -ocanmount=noauto? -oreadonly=on? -ocairn:{word}* {config.pool}/{name}@{name} {config.pool}/{path}",
-    "destroy -r? {config.pool}/{path}",
+    "clone -ocanmount=noauto? -oreadonly=on? -ovolmode=none? -ocairn:{word}* {config.pool}/{name}@{name} {config.pool}/{path}",
+    "destroy -n? -r? {config.pool}/{path}",
     "destroy {config.pool}/{name}@{name}",
     "rename {config.pool}/{name} {config.pool}/{name}",
     "rename {config.pool}/cairn-incoming/{name}/data {config.pool}/{name}",
     "promote {config.pool}/{name}",
+    "promote {config.pool}/cairn-removed/{name}",
     "set canmount=noauto? readonly={on|off}? cairn:{word}* {config.pool}/{path}",
     "set cairn:{word}+ readonly=off {config.pool}/{name}",
     "set cairn:{word}+ {config.pool}/{path}@{name}",
@@ -42,8 +43,12 @@ pub(crate) const INSTALL: [&str; 1] = ["-m 0600 /dev/null /{path}/disk.raw"];
 /// Its length; never makes a file.
 pub(crate) const TRUNCATE: [&str; 1] = ["-c -s {number} /{path}/disk.raw"];
 /// Waits until a zvol's device is there.
-pub(crate) const UDEVADM: [&str; 1] =
-    ["settle --timeout=10 --exit-if-exists=/dev/zvol/{config.pool}/{path}"];
+pub(crate) const UDEVADM: [&str; 2] = [
+    "settle --timeout=10 --exit-if-exists=/dev/zvol/{config.pool}/{path}",
+    "settle --timeout=10",
+];
+/// Says which processes have a zvol's device open.
+pub(crate) const FUSER: [&str; 1] = ["/dev/zvol/{config.pool}/{path}"];
 
 #[cfg(test)]
 mod tests {
@@ -73,6 +78,7 @@ mod tests {
             ("install", &INSTALL),
             ("truncate", &TRUNCATE),
             ("udevadm", &UDEVADM),
+            ("fuser", &FUSER),
         ] {
             check_forms(&ask(command, forms)).unwrap();
         }
@@ -102,6 +108,10 @@ mod tests {
                 true,
                 &[own("readonly", "on")],
             ),
+            plan::stand_in("tank/vms/a", "s", "tank/vms/cairn-removed/a", true),
+            plan::stand_in("tank/vms/a", "s", "tank/vms/cairn-removed/a", false),
+            plan::words(["promote", "tank/vms/cairn-removed/a"]),
+            plan::words(["destroy", "-n", "-r", "tank/vms/a"]),
             plan::receive(&Dialect::Fuse, "tank/vms/cairn-incoming/a/data"),
             plan::send("tank/vms/a", "s", None, plan::PLAIN_STREAM),
             plan::send("tank/vms/a", "s", Some("r"), plan::RAW_STREAM),

@@ -58,6 +58,12 @@ impl Identity for StorageZfs {
                         "to wait for the device of a new zvol",
                         true,
                     ),
+                    ask(
+                        "fuser",
+                        &forms::FUSER,
+                        "to see whether a zvol is still open when it is detached",
+                        true,
+                    ),
                 ],
                 files: Vec::new(),
                 http: Vec::new(),

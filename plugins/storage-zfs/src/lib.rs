@@ -5,6 +5,7 @@
 //! POOL/NAME/disk.raw            the disk of a raw volume where the tools have no zvols
 //! POOL/NAME@SNAPSHOT            a snapshot
 //! POOL/cairn-incoming/NAME      what is known of a volume being received; `data` in it is the volume to be
+//! POOL/cairn-removed/NAME       what keeps the snapshots of a volume while it is removed
 //! POOL/cairn-views/NAME:SNAP    a clone through which a snapshot is read while it is attached
 //! ```
 //!
@@ -44,6 +45,7 @@ mod promote;
 mod receive;
 mod record;
 mod refusal;
+mod remove;
 mod resize;
 mod send;
 mod snapshots;

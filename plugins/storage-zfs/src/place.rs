@@ -16,6 +16,8 @@ use crate::zfs::{self, Dialect};
 pub(crate) const INCOMING: &str = "cairn-incoming";
 /// Clones through which snapshots are read.
 pub(crate) const VIEWS: &str = "cairn-views";
+/// What keeps the snapshots of volumes that are being removed.
+pub(crate) const REMOVED: &str = "cairn-removed";
 const COLUMNS: &str = "name,property,value,source";
 
 /// As the schema in `identity` says.
@@ -76,6 +78,10 @@ impl Place {
 
     pub(crate) fn incoming(&self, volume: &str) -> String {
         format!("{}/{INCOMING}/{volume}", self.config.pool)
+    }
+
+    pub(crate) fn removed(&self, volume: &str) -> String {
+        format!("{}/{REMOVED}/{volume}", self.config.pool)
     }
 
     pub(crate) fn view(&self, volume: &str, snapshot: &str) -> String {

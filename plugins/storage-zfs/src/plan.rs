@@ -69,6 +69,14 @@ pub(crate) fn clone(
     line
 }
 
+/// A clone that takes over a volume's snapshots while that is removed. It has no device and is not mounted,
+/// so that nobody can open it.
+pub(crate) fn stand_in(path: &str, snapshot: &str, to: &str, zvol: bool) -> Vec<String> {
+    let none = [("volmode", "none".to_owned())];
+    let properties = if zvol { &none[..] } else { &[] };
+    clone(&format!("{path}@{snapshot}"), to, zvol, properties)
+}
+
 /// Setting properties, in this order: one command where the dialect allows it.
 pub(crate) fn set(
     dialect: &Dialect,

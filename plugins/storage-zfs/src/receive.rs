@@ -15,7 +15,7 @@ use crate::record::{LIST_PROPERTIES, Receiving};
 use crate::send::process;
 use crate::ticket::{Kind, Ticket};
 use crate::words::{self, check_snapshot_name, check_volume_name, content_word, format_word};
-use crate::{snapshots, zfs};
+use crate::{remove, snapshots, zfs};
 
 /// What is noted of a volume to be, encoded as `cairn:incoming` of the dataset it arrives in.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ fn whole(place: &Place, request: &ReceiveRequest) -> Result<ReceivePlan, Error> 
     let name = &request.spec.name;
     match place.find(name)? {
         Found::Nothing => {}
-        Found::Leftover => place.destroy_tree(&place.path(name))?,
+        Found::Leftover => remove::clear(place, name)?,
         Found::Foreign => return Err(foreign(place, name)),
         Found::Volume(_) => {
             return Err(Error::already_exists(format!(

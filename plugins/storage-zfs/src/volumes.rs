@@ -7,11 +7,10 @@ use cairn_sdk::storage::{
 };
 
 use crate::StorageZfs;
-use crate::loaded::Loaded;
 use crate::place::{Found, Place, guest_value};
 use crate::plan;
-use crate::words::{check_volume_name, content_word, encoded};
-use crate::{attach, create, zfs};
+use crate::words::{check_volume_name, encoded};
+use crate::{attach, create, remove, zfs};
 
 /// OpenZFS takes 8,192 bytes a property, zfs-fuse 1,024; a little is left for the encoding's mark.
 const NOTES_MAX_BYTES_OPEN: usize = 8_000;
@@ -55,11 +54,10 @@ impl Volumes for StorageZfs {
 
     fn delete(name: String) -> Result<(), Error> {
         let place = Place::open()?;
-        let path = place.path(&name);
         match place.find(&name)? {
-            Found::Nothing | Found::Foreign => Ok(()),
-            Found::Leftover => place.destroy_tree(&path),
-            Found::Volume(loaded) => remove(&place, &loaded),
+            Found::Foreign => Ok(()),
+            Found::Nothing | Found::Leftover => remove::clear(&place, &name),
+            Found::Volume(loaded) => remove::remove(&place, &loaded),
         }
     }
 
@@ -74,7 +72,7 @@ impl Volumes for StorageZfs {
         };
         match place.find(&new_name)? {
             Found::Nothing => {}
-            Found::Leftover => place.destroy_tree(&place.path(&new_name))?,
+            Found::Leftover => remove::clear(&place, &new_name)?,
             Found::Foreign => return Err(create::foreign(&place, &new_name)),
             Found::Volume(_) => {
                 return Err(Error::already_exists(format!(
@@ -142,62 +140,4 @@ fn notes_value(place: &Place, notes: &str) -> Result<String, Error> {
             value.len()
         ),
     ))
-}
-
-/// Removes a volume that nothing keeps. It stops being a volume first: a removal that is cut off leaves
-/// something that the next one, or a creation, finishes off.
-fn remove(place: &Place, loaded: &Loaded) -> Result<(), Error> {
-    refuse_kept(place, loaded)?;
-    let record = &loaded.record;
-    place.unmount(&record.path)?;
-    let what = format!("removing volume {}", record.name);
-    zfs::run(
-        &what,
-        &plan::words(["inherit", "cairn:content", &record.path]),
-    )?;
-    let removed = place.destroy_tree(&record.path);
-    if removed.is_err() {
-        place.set(
-            &record.path,
-            &[("cairn:content", content_word(record.content).to_owned())],
-        )?;
-    }
-    removed
-}
-
-fn refuse_kept(place: &Place, loaded: &Loaded) -> Result<(), Error> {
-    let record = &loaded.record;
-    let name = &record.name;
-    if record.protected {
-        return Err(Error::blocked(
-            vec!["protected".to_owned()],
-            format!(
-                "volume {name} is protected; lift it with `cairn volume set --protected false`"
-            ),
-        ));
-    }
-    record.refuse_attached()?;
-    let clones = place.dependants(name, None)?;
-    if !clones.is_empty() {
-        let message = format!(
-            "clones stand on volume {name}: {}; remove them, or swap one with it",
-            clones.join(", ")
-        );
-        return Err(Error::blocked(clones, message));
-    }
-    let is_held = |p: &&crate::loaded::Point| p.tag_count > 0 || !p.tags.is_empty();
-    let held = loaded.points.iter().filter(is_held);
-    let held: Vec<String> = held.map(|p| format!("{name}@{}", p.name)).collect();
-    if !held.is_empty() {
-        let message = format!("snapshots of volume {name} are held: {}", held.join(", "));
-        return Err(Error::blocked(held, message));
-    }
-    if !loaded.children.is_empty() {
-        let message = format!(
-            "there are datasets below volume {name} that are not this storage's: {}",
-            loaded.children.join(", ")
-        );
-        return Err(Error::blocked(loaded.children.clone(), message));
-    }
-    Ok(())
 }

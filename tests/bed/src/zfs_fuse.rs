@@ -1,6 +1,8 @@
 //! A node with a real zfs-fuse daemon: pool version 23, the old dialect of the ZFS tools.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -58,6 +60,16 @@ impl ZfsFuse {
     #[must_use]
     pub fn place(&self) -> Place {
         self.place.clone()
+    }
+
+    /// A command in its place, for who wants to show it, or to hold it as a child of this process. The child
+    /// is then `nsenter`, which waits for the command.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let enter = self.cell.enter();
+        let mut command = Command::new("nsenter");
+        command.args(enter.iter().skip(1)).arg(program);
+        command
     }
 
     /// Makes pool `name` on one file of `size_bytes` (64 MiB is the least), mounted at

@@ -93,7 +93,7 @@ fn nothing_is_granted_by_default_and_grants_can_be_changed() {
 
 #[test]
 fn an_upgrade_keeps_grants_and_can_be_taken_back() {
-    let mut d = Daemon::start(&Place::local()).unwrap();
+    let d = Daemon::start(&Place::local()).unwrap();
     d.ok(&format!(
         "plugin install {} {GRANTS}",
         component().display()

@@ -1,15 +1,85 @@
 //! `cairn:host/http`: one exchange with a granted server. Redirects are not followed: they would
 //! lead past the grant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_core::Error;
 use futures::StreamExt;
-use reqwest::{Method, Url};
+use reqwest::{ClientBuilder, Method, RequestBuilder, Url};
 
 use crate::bindings::cairn::host::http::{Host, HttpError, Request, Response};
 use crate::limits::{COMMAND_HEADROOM, HTTP_MAX_BYTES};
 use crate::state::{Binding, CallState};
 use crate::text::clipped;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What makes the exchanges of all plugins. A machine without CA certificates has one, too: it refuses
+/// HTTPS, as it could trust no server.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpClient {
+    client: reqwest::Client,
+    /// Why no server can be trusted, for the plugin's error.
+    untrusting: Option<Arc<str>>,
+}
+
+impl HttpClient {
+    /// With the machine's CA certificates, where it has some.
+    pub(crate) fn new() -> Result<Self, Error> {
+        // Installed once a process; a second time is refused, and the first stays.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self::from(builder().build())
+    }
+
+    /// `built` may have failed for want of CA certificates.
+    fn from(built: reqwest::Result<reqwest::Client>) -> Result<Self, Error> {
+        let why = match built {
+            Ok(client) => {
+                return Ok(Self {
+                    client,
+                    untrusting: None,
+                });
+            }
+            Err(e) => causes(&e),
+        };
+        let client = builder()
+            .tls_certs_only([])
+            .build()
+            .map_err(|e| Error::internal(format!("no HTTP client for plugins: {}", causes(&e))))?;
+        tracing::warn!("plugins can't use HTTPS: {why}");
+        Ok(Self {
+            client,
+            untrusting: Some(why.into()),
+        })
+    }
+
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, HttpError> {
+        match &self.untrusting {
+            Some(why) if url.scheme() == "https" => Err(HttpError::Failed(format!(
+                "this node can't use HTTPS, as it can trust no server ({why}); install CA certificates \
+                 (Debian's package is ca-certificates) and restart the daemon"
+            ))),
+            _ => Ok(self.client.request(method, url)),
+        }
+    }
+}
+
+fn builder() -> ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+}
+
+/// The error with what it came of, which its own text leaves out.
+fn causes(error: &dyn std::error::Error) -> String {
+    let first = Some(error);
+    let chain = std::iter::successors(first, |error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ")
+}
 
 impl Host for CallState {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
@@ -35,7 +105,7 @@ async fn fetch(binding: &Binding, request: Request) -> Result<Response, HttpErro
     permitted(binding, &url, &request.method)?;
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| HttpError::Failed("the method is not valid".to_owned()))?;
-    let mut exchange = binding.http.request(method, url).body(request.body);
+    let mut exchange = binding.http.request(method, url)?.body(request.body);
     for (name, value) in request.headers {
         exchange = exchange.header(name, value);
     }
@@ -99,4 +169,27 @@ fn permitted(binding: &Binding, url: &Url, method: &str) -> Result<(), HttpError
         url.scheme(),
         binding.plugin
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn asked(client: &HttpClient, url: &str) -> Result<RequestBuilder, HttpError> {
+        client.request(Method::GET, Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn without_certificates_only_https_is_refused() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        // Fails as it does where there are none; which they are is the process's environment's business.
+        let failed = reqwest::Client::builder().user_agent("\n").build();
+        let client = HttpClient::from(failed).unwrap();
+        let _ = asked(&client, "http://127.0.0.1:1/").unwrap();
+        let HttpError::Failed(why) = asked(&client, "https://127.0.0.1:1/").unwrap_err() else {
+            unreachable!("no other refusal")
+        };
+        assert!(why.contains("ca-certificates"), "{why}");
+    }
 }

@@ -3,7 +3,7 @@
 
 mod commands;
 mod files;
-mod http;
+pub(crate) mod http;
 mod small;
 
 pub(crate) use commands::{Group, beginning, permitted, program, secret_values};
