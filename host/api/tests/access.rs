@@ -29,7 +29,7 @@ async fn served() -> Served {
     let (stop, stopped) = oneshot::channel::<()>();
     let (ready, listening) = oneshot::channel();
     let options = ServeOptions {
-        address: "127.0.0.1".parse().unwrap(),
+        addresses: vec!["127.0.0.1".parse().unwrap()],
         port: 0,
     };
     tokio::spawn(async move {
@@ -42,7 +42,7 @@ async fn served() -> Served {
     Served {
         data,
         socket: listening.socket,
-        https: format!("https://{}", listening.https),
+        https: format!("https://{}", listening.https[0]),
         _stop: stop,
     }
 }
@@ -55,7 +55,7 @@ fn by_socket(served: &Served) -> Client {
 }
 
 fn by_https(served: &Served) -> Client {
-    let pem = std::fs::read(served.data.path().join("tls/cert.pem")).unwrap();
+    let pem = std::fs::read(served.data.path().join("ca.pem")).unwrap();
     let certificate = reqwest::Certificate::from_pem(&pem).unwrap();
     Client::builder()
         .tls_certs_only([certificate])
@@ -91,7 +91,7 @@ async fn https_needs_the_token_and_the_socket_does_not() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
-    for file in ["cairn.sock", "token", "tls/key.pem"] {
+    for file in ["cairn.sock", "token", "identity/identity.json"] {
         let mode = std::fs::metadata(served.data.path().join(file))
             .unwrap()
             .permissions()

@@ -190,7 +190,7 @@ impl Client {
             )
         } else if cause.contains("certificate") {
             format!(
-                "{place} has another certificate than expected ({cause}): is --ca the `tls/cert.pem` of that daemon?"
+                "{place} has another certificate than expected ({cause}): is --ca the `ca.pem` of that daemon's data folder?"
             )
         } else {
             format!("no daemon answers at {place}: {cause}")

@@ -184,7 +184,7 @@ fn https_takes_only_the_token_and_only_its_certificate() {
     let ready: Value = serde_json::from_str(&d.ready).unwrap();
     let url = ready["https"].as_str().unwrap();
     let (ca, token) = (
-        d.file("tls/cert.pem"),
+        d.file("ca.pem"),
         fs::read_to_string(d.file("token")).unwrap(),
     );
     let token = token.trim();
