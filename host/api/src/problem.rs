@@ -35,7 +35,7 @@ pub struct Problem {
     pub command: Option<String>,
     /// Votes that are here, votes that are needed, and who is missing, where that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quorum: Option<QuorumGap>,
+    pub quorum: Option<Box<QuorumGap>>,
 }
 
 impl From<Error> for Problem {
@@ -50,7 +50,7 @@ impl From<Error> for Problem {
             rule: error.rule,
             by: error.by,
             command: error.command,
-            quorum: error.quorum.map(|gap| *gap),
+            quorum: error.quorum,
         }
     }
 }
@@ -62,7 +62,7 @@ impl From<Problem> for Error {
         error.rule = problem.rule;
         error.by = problem.by;
         error.command = problem.command;
-        error.quorum = problem.quorum.map(Box::new);
+        error.quorum = problem.quorum;
         error
     }
 }

@@ -30,8 +30,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn help_is_as_committed() {
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("cairn", &["--help"]),
+        ("serve", &["serve", "--help"]),
+        ("cluster", &["cluster", "--help"]),
+        ("config", &["config", "--help"]),
+        ("witness", &["witness", "--help"]),
         ("plugin", &["plugin", "--help"]),
         ("storage", &["storage", "--help"]),
         ("volume", &["volume", "--help"]),

@@ -182,7 +182,7 @@ fn one_data_folder_has_one_daemon() {
 fn https_takes_only_the_token_and_only_its_certificate() {
     let d = Daemon::start(&["--json"]);
     let ready: Value = serde_json::from_str(&d.ready).unwrap();
-    let url = ready["https"].as_str().unwrap();
+    let url = ready["https"][0].as_str().unwrap();
     let (ca, token) = (
         d.file("ca.pem"),
         fs::read_to_string(d.file("token")).unwrap(),

@@ -58,7 +58,7 @@ pub fn choose_voters(members: &[Candidate]) -> BTreeSet<u64> {
     let now: BTreeSet<u64> = members.iter().filter(|m| m.votes).map(|m| m.id).collect();
     let nodes = choose_nodes(members);
     let mut wanted: BTreeSet<u64> = nodes.iter().map(|m| m.id).collect();
-    if wanted.len() % 2 == 0
+    if wanted.len().is_multiple_of(2)
         && let Some(witness) = choose_witness(members)
     {
         wanted.insert(witness);

@@ -1,5 +1,8 @@
 //! Stores of one cluster in one process, on real disks, with a network that can be cut.
 
+// Each test program uses its part of this.
+#![allow(dead_code)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
