@@ -196,7 +196,7 @@ fn check(path: &str, value: &Value) -> Result<(), Error> {
         "witnesses" => fits::<WitnessRecord>(value).and_then(|()| owned(path)),
         "tokens" => fits::<TokenRecord>(value).and_then(|()| owned(path)),
         "revoked" => fits::<RevokedRecord>(value).and_then(|()| owned(path)),
-        "plugins" | "epochs" => owned(path),
+        "plugins" | "epochs" | "backends" => owned(path),
         _ => Err(Error::invalid(
             "path",
             format!("`{tree}` is no tree of the configuration; free text belongs below `notes/`"),

@@ -7,6 +7,7 @@
 //! | `plugins` | install, upgrade, grant, roll back, remove |
 //! | `grants` | what a version is granted, at install and at an upgrade |
 //! | `trust` | whose signatures are taken |
+//! | `backends` | which backend stands behind a storage on each node |
 //! | `storages` | add, set, remove, show |
 //! | `mounted` | a storage in use: activated once, its status with its age |
 //! | `volumes` | volumes, snapshots, clones: one call at a time a volume |
@@ -23,6 +24,7 @@
     )
 )]
 
+mod backends;
 mod cluster;
 mod components;
 pub mod config;

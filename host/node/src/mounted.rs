@@ -4,11 +4,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cairn_core::Error;
 use cairn_core::names::StorageName;
 use cairn_core::storage::{Capabilities, StorageState, StorageStatus};
-use cairn_core::{Code, Error};
 use cairn_plugins::StorageCalls;
 
+use crate::Node;
 use crate::records::StorageRecord;
 
 /// A status younger than this is not asked for again.
@@ -46,42 +47,19 @@ impl Mounted {
     }
 
     /// Makes it usable, unless it is or has just failed to become so.
-    pub(crate) async fn activate(&self, name: &StorageName) -> Result<(), Error> {
+    pub(crate) async fn activate(&self, node: &Node, name: &StorageName) -> Result<(), Error> {
         let mut active = self.active.lock().await;
         match &*active {
             Activation::Active => return Ok(()),
             Activation::Failed(e, at) if at.elapsed() < ACTIVATE_AGAIN => return Err(e.clone()),
             Activation::Failed(..) | Activation::Never => {}
         }
-        let outcome = match self.calls.activate().await {
-            Ok(()) => self.same_identity(name).await,
-            Err(e) => Err(e),
-        };
+        let outcome = node.activate(name, &self.calls).await;
         *active = match &outcome {
             Ok(()) => Activation::Active,
             Err(e) => Activation::Failed(e.clone(), Instant::now()),
         };
         outcome
-    }
-
-    /// Is the backend still the one that was recorded?
-    async fn same_identity(&self, name: &StorageName) -> Result<(), Error> {
-        let Some(recorded) = &self.record.identity else {
-            return Ok(());
-        };
-        let found = self.calls.identity().await?;
-        if found == *recorded {
-            return Ok(());
-        }
-        let error = Error::new(
-            Code::WrongBackend,
-            format!(
-                "storage {name} was added on backend {recorded}, and now {found} is there; nothing is done \
-                 on it. Bring the old backend back, or remove the storage and add it again"
-            ),
-        );
-        tracing::error!(target: "alarm", storage = %name, "{error}");
-        Err(error)
     }
 
     /// What it can hold, if it was asked before.

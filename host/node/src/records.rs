@@ -19,8 +19,6 @@ pub struct StorageRecord {
     pub config: Value,
     /// The secret fields. Only the store holds them.
     pub secrets: BTreeMap<String, String>,
-    /// What made the backend this one when it was added; absent if it couldn't be asked.
-    pub identity: Option<String>,
 }
 
 /// A plugin in a list.

@@ -98,18 +98,20 @@ impl Node {
                 ),
             ));
         }
-        let mut record = StorageRecord {
+        let record = StorageRecord {
             plugin: storage_type.plugin,
             config: public,
             secrets,
-            identity: None,
         };
+        let path = format!("storage/{name}");
+        let value = serde_json::to_value(&record).map_err(|e| Error::internal(e.to_string()))?;
+        let mut changes = vec![Change::put(path, value).expecting(Expect::Absent)];
         let mut findings = Vec::new();
         match self.prepare(name, &record).await {
             Ok((identity, found)) => {
                 findings = found;
                 findings.extend(self.same_backend(name, &identity)?);
-                record.identity = Some(identity);
+                changes.push(self.backend_change(name, &identity));
             }
             Err(e) if force && e.code == Code::Unavailable => findings.push(Finding {
                 level: Level::Warning,
@@ -117,7 +119,7 @@ impl Node {
             }),
             Err(e) => return Err(e),
         }
-        self.record_storage(name, &record, Expect::Absent).await?;
+        self.store().transact(&changes).await?;
         let mut storage = self.storage(name).await?;
         storage.findings = findings;
         Ok(storage)
@@ -134,24 +136,6 @@ impl Node {
         calls.added().await?;
         calls.activate().await?;
         Ok((calls.identity().await?, findings))
-    }
-
-    fn same_backend(&self, name: &StorageName, identity: &str) -> Result<Vec<Finding>, Error> {
-        let mut found = Vec::new();
-        for (path, record) in self.store().list("storage")? {
-            let other: StorageRecord = parse(&record.value)?;
-            let other_name = path.trim_start_matches("storage/");
-            if other_name != name.as_str() && other.identity.as_deref() == Some(identity) {
-                found.push(Finding {
-                    level: Level::Warning,
-                    message: format!(
-                        "storage {other_name} stands on the same backend ({identity}): both show the same \
-                         volumes and the same space"
-                    ),
-                });
-            }
-        }
-        Ok(found)
     }
 
     /// Changes a storage's configuration: given keys are set, `null` takes one away.
@@ -219,9 +203,9 @@ impl Node {
             tracing::warn!(storage = %name, "removed, but not deactivated: {e}");
         }
         let path = format!("storage/{name}");
-        self.store()
-            .transact(&[Change::remove(path).expecting(Expect::Revision(revision))])
-            .await?;
+        let mut changes = vec![Change::remove(path).expecting(Expect::Revision(revision))];
+        changes.extend(self.forget_backends(name)?);
+        self.store().transact(&changes).await?;
         self.mounted().remove(name.as_str());
         Ok(())
     }
@@ -260,7 +244,7 @@ impl Node {
             plugin: record.plugin,
             config: record.config,
             secrets_set: record.secrets.into_keys().collect(),
-            identity: record.identity,
+            identity: self.backend(name)?,
             abilities,
             capabilities,
             status,
@@ -292,7 +276,7 @@ impl Node {
         name: &StorageName,
     ) -> Result<(StorageCalls, Capabilities), Error> {
         let mounted = self.mount(name)?;
-        mounted.activate(name).await?;
+        mounted.activate(self, name).await?;
         let capabilities = mounted.capabilities().await?;
         Ok((mounted.calls.clone(), capabilities))
     }

@@ -140,6 +140,18 @@ impl Store {
         self.damage.as_deref()
     }
 
+    /// Why consensus has stopped on this node, if it has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.raft
+            .metrics()
+            .borrow()
+            .running_state
+            .as_ref()
+            .err()
+            .map(ToString::to_string)
+    }
+
     /// This member's id.
     #[must_use]
     pub fn id(&self) -> u64 {

@@ -18,12 +18,7 @@ pub(super) async fn serve(
     options: &Serve,
     output: &Output,
 ) -> Result<(), Error> {
-    let filter = EnvFilter::from_str(&options.log)
-        .map_err(|e| Error::invalid("log", format!("`{}` is no level: {e}", options.log)))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    log_to_stderr(&options.log)?;
     let name = match &options.node {
         Some(name) => name.clone(),
         None => host_name()?,
@@ -54,6 +49,22 @@ pub(super) async fn serve(
         port: options.port,
     };
     cairn_api::serve(node, options, ready, stop).await
+}
+
+/// Logs at a level, or by a filter of `tracing`. Consensus by openraft tells each message that a dead
+/// member misses: it is heard only where the level is `debug` or the filter names it.
+pub(super) fn log_to_stderr(level: &str) -> Result<(), Error> {
+    let directives = match level {
+        "error" | "warn" | "info" => format!("{level},openraft=off"),
+        other => other.to_owned(),
+    };
+    let filter = EnvFilter::from_str(&directives)
+        .map_err(|e| Error::invalid("log", format!("`{level}` is no level: {e}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
 }
 
 /// Ends when the daemon is told to stop.

@@ -1,12 +1,9 @@
 //! `cairn witness …`
 
-use std::str::FromStr;
-
 use cairn_core::Error;
 use cairn_node::cluster_records::PrintedToken;
 use cairn_node::{WitnessReport, WitnessService};
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use super::{cluster, read, serve};
 use crate::arguments::{Arguments, WitnessCommand, WitnessServe};
@@ -65,12 +62,7 @@ pub(super) async fn serve(
     options: &WitnessServe,
     output: &Output,
 ) -> Result<(), Error> {
-    let filter = EnvFilter::from_str(&options.log)
-        .map_err(|e| Error::invalid("log", format!("`{}` is no level: {e}", options.log)))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    serve::log_to_stderr(&options.log)?;
     let name = match &options.name {
         Some(name) => name.clone(),
         None => serve::host_name()?,

@@ -26,7 +26,7 @@ use super::token::to_value;
 use super::{Cluster, unusable};
 
 /// Trees that a node brings along.
-pub(super) const BROUGHT: [&str; 4] = ["guests", "storage", "plugins", "trust"];
+pub(super) const BROUGHT: [&str; 5] = ["guests", "storage", "backends", "plugins", "trust"];
 /// How long the leader may take until the node is a member.
 const WELCOME_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks.

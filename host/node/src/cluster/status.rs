@@ -47,6 +47,11 @@ impl Cluster {
                 "this node's state was damaged and is rebuilt: {why}"
             ));
         }
+        if let Some(why) = store.stopped() {
+            alarms.push(format!(
+                "this node takes no more part in the cluster since its store failed: {why}"
+            ));
+        }
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         let leader = quorum
             .leader
