@@ -6,6 +6,7 @@
 
 mod backend;
 mod bench;
+mod client;
 mod daemon;
 mod dir;
 mod openzfs;
@@ -15,7 +16,8 @@ mod zfs;
 mod zfs_fuse;
 
 pub use bench::Bench;
-pub use daemon::{Daemon, Said, plugins};
+pub use client::Said;
+pub use daemon::{Daemon, plugins};
 pub use dir::dir;
 pub use openzfs::openzfs;
 pub use zfs_fuse::zfs_fuse;

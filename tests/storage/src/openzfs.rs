@@ -26,7 +26,7 @@ struct Machine {
 impl Machine {
     fn start() -> Result<Self> {
         let bed = Bed::up(1)?;
-        let daemon = Daemon::start_far(&bed.node(1).place(), "storage_zfs.wasm")?;
+        let daemon = Daemon::start_far(&bed, 1)?;
         Ok(Self { daemon, _bed: bed })
     }
 
