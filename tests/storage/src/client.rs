@@ -1,9 +1,10 @@
 //! The command line as tests run it: beside the daemon, or here with the daemon on another machine.
 
-use anyhow::{Context as _, Result};
-use cairn_bed::{Output, Place, seconds, wait_until};
-use serde_json::Value;
 use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use cairn_bed::{Place, seconds, wait_until};
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 /// How long one command may take.
@@ -69,7 +70,7 @@ impl Client {
     /// Runs `cairn ARGUMENTS --json`.
     pub(crate) fn run(&self, arguments: &str) -> Result<Said> {
         let script = format!("{} --json {arguments} </dev/null", self.words);
-        let output: Output = self.place.run(&script, seconds(COMMAND_LIMIT_S))?;
+        let output = self.place.run(&script, seconds(COMMAND_LIMIT_S))?;
         let text = String::from_utf8(output.stdout)?;
         let json = match text.trim() {
             "" => Value::Null,
