@@ -7,8 +7,8 @@
     missing_docs
 )]
 
-use cairn_bed::{Lan, skip};
-use cairn_cluster_tests::{Member, cluster, quorate, votes};
+use cairn_bed::{Lan, skip, wait_until};
+use cairn_cluster_tests::{Member, PATIENCE, cluster, quorate, votes};
 
 fn lan(count: u8) -> Option<Lan> {
     if let Some(reason) = Lan::missing() {
@@ -180,6 +180,55 @@ fn a_node_is_removed_dead_or_alive_and_comes_back_only_by_joining_anew() {
         message(&alone).contains("in cluster test already"),
         "{alone}"
     );
+}
+
+#[test]
+fn a_plugin_and_a_storage_of_one_node_serve_on_the_others() {
+    let Some(lan) = lan(2) else { return };
+    let nodes = cluster(&lan, 2).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let plugins = std::env::var("CAIRN_PLUGINS").unwrap();
+    let grants = "--grant command:qemu-img --grant 'files:{config.path}'";
+    nodes[0]
+        .ok(&format!(
+            "plugin install {plugins}/storage_dir.wasm {grants}"
+        ))
+        .unwrap();
+    nodes[0]
+        .ok(&format!(
+            "storage add dir s --path {}",
+            dir.path().display()
+        ))
+        .unwrap();
+    nodes[0]
+        .ok("volume create s:vm-100-disk-0 --size 16M --guest 100")
+        .unwrap();
+    let listed = wait_until("the plugin is here too", PATIENCE, || {
+        let said = nodes[1].cairn("volume list s").ok()?;
+        (said.status == 0).then_some(said.json)
+    });
+    let listed = listed.unwrap_or_else(|e| panic!("{e}: {:?}", nodes[1].cairn("volume list s")));
+    assert_eq!(listed[0]["name"], "vm-100-disk-0");
+    // Which backend it is stands there for each node.
+    let backends = nodes[1].ok("config ls backends").unwrap();
+    assert_eq!(backends.as_array().unwrap().len(), 2, "{backends}");
+    nodes[0].ok("volume remove s:vm-100-disk-0").unwrap();
+    nodes[1].ok("storage remove s").unwrap();
+    assert_eq!(
+        nodes[0]
+            .ok("config ls backends")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    nodes[1].ok("plugin remove storage-dir").unwrap();
+    let gone = wait_until("it is gone here too", PATIENCE, || {
+        let listed = nodes[0].ok("storage types").ok()?;
+        listed.as_array()?.is_empty().then_some(())
+    });
+    gone.unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Storage plugins on real backends, through a real daemon: one suite that every backend passes.
 //!
-//! `suite!` makes a test of each function of [`suite`], on the backend that it is given. A test asks the
+//! `suite!` makes a test of each function of [`mod@suite`], on the backend that it is given. A test asks the
 //! storage's reported abilities what it can do, and checks the refusal where it can't. Needs `CAIRN_BIN`
 //! (the `cairn` binary) and `CAIRN_PLUGINS` (the folder of built plugins), which `./x test` sets.
 
