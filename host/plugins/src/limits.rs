@@ -10,8 +10,8 @@ pub const MEMORY_DEFAULT_MIB: u32 = 64;
 pub const MEMORY_MAX_MIB: u32 = 512;
 /// Elements of all tables of an instance.
 pub const TABLE_MAX_ELEMENTS: usize = 100_000;
-/// Core modules' instances of one component instance; Python's parts are a dozen.
-pub const CORES_MAX: u32 = 32;
+/// Core modules' instances of one component instance: what componentize-py makes has 38.
+pub const CORES_MAX: u32 = 64;
 /// Memories of one component instance.
 pub const MEMORIES_MAX: u32 = 4;
 /// Tables of one component instance.
