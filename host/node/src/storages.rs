@@ -1,6 +1,7 @@
 //! Storages: a name, a plugin and a configuration. A storage whose backend is away is shown as
 //! unavailable with the cause; the others go on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_core::names::{PluginName, StorageName};
@@ -81,7 +82,7 @@ impl Node {
         force: bool,
     ) -> Result<Storage, Error> {
         let storage_type = self.storage_type(wanted)?;
-        let (public, secrets) = validated(&storage_type, config)?;
+        let (public, secrets) = validated(&storage_type, config, &BTreeMap::new())?;
         let _change = self.changes.lock().await;
         if let Some(there) = self.store().get(&format!("storage/{name}"))? {
             let record: StorageRecord = parse(&there.value)?;
@@ -162,7 +163,7 @@ impl Node {
         } else {
             return Err(Error::invalid("config", "it must be an object of fields"));
         }
-        let (public, secrets) = validated(&storage_type, &config)?;
+        let (public, secrets) = validated(&storage_type, &config, &old.secrets)?;
         schema(&storage_type)?.check_change(&old.config, &public)?;
         let record = StorageRecord {
             config: public,
@@ -355,11 +356,12 @@ fn schema(storage_type: &StorageType) -> Result<Schema, Error> {
     Schema::parse(&storage_type.schema.to_string())
 }
 
-/// A configuration by its schema: without secrets, and these.
+/// A configuration by its schema: without secrets, and these. Fields of `secrets` stay such.
 fn validated(
     storage_type: &StorageType,
     config: &Value,
-) -> Result<(Value, std::collections::BTreeMap<String, String>), Error> {
+    secrets: &BTreeMap<String, String>,
+) -> Result<(Value, BTreeMap<String, String>), Error> {
     let schema = schema(storage_type)?;
     let config = schema.validate(config).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(|p| p.message.clone()).collect();
@@ -370,7 +372,7 @@ fn validated(
         first.message = all.join("; ");
         first
     })?;
-    Ok(schema.split_secrets(&config))
+    Ok(schema.split_secrets(&config, secrets))
 }
 
 fn type_name(plugin: &str) -> String {

@@ -1,6 +1,8 @@
 //! Compiled components on disk, in a folder that only the daemon can write. A file is named by the
 //! component's digest and the engine's fingerprint (version, settings, processor), so another
-//! engine never opens it. Loading maps the file: its cost is milliseconds, whatever its size.
+//! engine never opens it. Loading maps the file: its cost is milliseconds, whatever its size. What was
+//! compiled for an inspection alone is marked as such, and there is one at most: it spares an install that
+//! follows the compiling.
 //!
 //! This is the crate's one place with `unsafe`: wasmtime runs what such a file holds as machine
 //! code, so the folder is made with mode 0700 and refused if others can write to it. And malloc is asked
@@ -11,12 +13,27 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cairn_core::Error;
 use wasmtime::{Engine, component::Component};
 
+/// What the names of components begin with that were only inspected.
+const INSPECTED: &str = "inspected-";
+
 pub(crate) struct Cache {
     dir: PathBuf,
+    /// Numbers files that are being written, so that no two have one name.
+    parts: AtomicU64,
+}
+
+/// What a compiled component is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// To be looked at.
+    Inspect,
+    /// To be called.
+    Load,
 }
 
 impl Cache {
@@ -45,9 +62,13 @@ impl Cache {
                 dir.display()
             )));
         }
-        Ok(Self {
+        let cache = Self {
             dir: dir.to_owned(),
-        })
+            parts: AtomicU64::new(0),
+        };
+        // What an earlier run left in the middle, or inspected.
+        cache.remove(|name| name.starts_with(INSPECTED) || !name.ends_with(".cwasm"));
+        Ok(cache)
     }
 
     /// The component with this digest, from the folder or compiled now. Takes seconds when it
@@ -57,14 +78,26 @@ impl Cache {
         engine: &Engine,
         digest: &str,
         bytes: &[u8],
+        to: Use,
     ) -> Result<Component, Error> {
-        let path = self.dir.join(format!(
-            "{}-{:016x}.cwasm",
-            file_part(digest),
-            fingerprint(engine)
-        ));
-        if let Some(component) = load(engine, &path) {
+        let name = format!("{}-{:016x}.cwasm", file_part(digest), fingerprint(engine));
+        let (loaded, inspected) = (
+            self.dir.join(&name),
+            self.dir.join(format!("{INSPECTED}{name}")),
+        );
+        if to == Use::Load {
+            // Not there unless it was just inspected.
+            let _ = fs::rename(&inspected, &loaded);
+        }
+        if let Some(component) = load(engine, &loaded).or_else(|| load(engine, &inspected)) {
             return Ok(component);
+        }
+        let path = match to {
+            Use::Load => loaded,
+            Use::Inspect => inspected,
+        };
+        if to == Use::Inspect {
+            self.remove(|name| name.starts_with(INSPECTED));
         }
         let component = Component::new(engine, bytes)
             .map_err(|e| Error::invalid("component", format!("it can't be compiled: {e:#}")))?;
@@ -80,7 +113,11 @@ impl Cache {
 
     fn save(&self, component: &Component, path: &Path) -> std::io::Result<()> {
         let code = component.serialize().map_err(std::io::Error::other)?;
-        let part = path.with_extension(format!("part{}", std::process::id()));
+        let part = path.with_extension(format!(
+            "part{}-{}",
+            std::process::id(),
+            self.parts.fetch_add(1, Ordering::Relaxed)
+        ));
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -95,12 +132,16 @@ impl Cache {
 
     /// Removes what was compiled from this digest, for any engine.
     pub(crate) fn forget(&self, digest: &str) {
-        let prefix = file_part(digest);
+        let part = file_part(digest);
+        self.remove(|name| name.trim_start_matches(INSPECTED).starts_with(&part));
+    }
+
+    fn remove(&self, unwanted: impl Fn(&str) -> bool) {
         let Ok(entries) = fs::read_dir(&self.dir) else {
             return;
         };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            if unwanted(&entry.file_name().to_string_lossy()) {
                 let _ = fs::remove_file(entry.path());
             }
         }

@@ -12,7 +12,6 @@
 //! aside for that storage, while its other storages go on.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,20 +19,18 @@ use std::time::{Duration, Instant};
 use cairn_core::plugin::{Statistics, Version};
 use cairn_core::supervise::Supervisor;
 use cairn_core::{Code, Error};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use wasmtime::component::InstancePre;
-use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
-use crate::bindings::cairn::plugin::types as wit;
+use crate::bound::{Bound, Counted};
 use crate::convert;
 use crate::engine::{Lane, Ticking};
 use crate::exports::Exports;
-use crate::lend::http::HttpClient;
-use crate::limits::{
-    ANSWER_MAX_BYTES, DEADLINE_GRACE, MEMORY_DEFAULT_MIB, MEMORY_MAX_MIB, QUEUE_MAX, RUNNING_MAX,
-    WARM_MAX,
-};
-use crate::state::{Binding, CallState, Grants, Instance, MemoryLimit};
+use crate::failure::{DeadlinePassed, Failure, Outcome, bounded};
+use crate::limits::{ANSWER_MAX_BYTES, FILES_MAX, MEMORY_DEFAULT_MIB, MEMORY_MAX_MIB};
+use crate::state::{Binding, CallState, Grants, Here, Instance, MemoryLimit};
 use crate::statistics::Counters;
 
 /// A loaded version of a plugin, ready to be called.
@@ -42,20 +39,21 @@ pub struct Plugin {
     lane: Arc<Lane>,
     pre: InstancePre<CallState>,
     exports: Exports,
-    node: String,
-    http: HttpClient,
-    queued: AtomicU64,
-    warm: Mutex<Vec<Live>>,
+    defaults: Map<String, Value>,
+    here: Arc<Here>,
+    in_flight: AtomicU64,
     supervisors: Mutex<HashMap<String, Supervisor>>,
     counters: Counters,
     memory_high_water: Arc<AtomicU64>,
     started: Instant,
 }
 
-/// An instance of the component with its store.
+/// An instance of the component with its store, in a place of its lane.
 pub(crate) struct Live {
     pub(crate) store: Store<CallState>,
     pub(crate) instance: wasmtime::component::Instance,
+    // The last field, so that the place is free only when the store is gone.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Plugin {
@@ -64,18 +62,17 @@ impl Plugin {
         lane: Arc<Lane>,
         pre: InstancePre<CallState>,
         exports: Exports,
-        node: &str,
-        http: HttpClient,
+        here: Arc<Here>,
     ) -> Arc<Self> {
+        let defaults = defaults(&version.inspection.config_schema);
         Arc::new(Self {
             version,
             lane,
             pre,
             exports,
-            node: node.to_owned(),
-            http,
-            queued: AtomicU64::new(0),
-            warm: Mutex::new(Vec::new()),
+            defaults,
+            here,
+            in_flight: AtomicU64::new(0),
             supervisors: Mutex::new(HashMap::new()),
             counters: Counters::default(),
             memory_high_water: Arc::default(),
@@ -102,7 +99,7 @@ impl Plugin {
     pub fn statistics(&self) -> Statistics {
         let mut statistics = self.counters.report();
         statistics.memory_high_water_bytes = self.memory_high_water.load(Ordering::Relaxed);
-        statistics.in_flight = self.queued.load(Ordering::Relaxed);
+        statistics.in_flight = self.in_flight.load(Ordering::Relaxed);
         statistics.state = "ok".to_owned();
         for (instance, supervisor) in lock(&self.supervisors).iter() {
             if supervisor.state() != "ok" {
@@ -120,58 +117,61 @@ impl Plugin {
             .for_each(Supervisor::release);
     }
 
-    /// Ties the plugin to an instance's configuration.
-    pub(crate) fn bind(&self, instance: Arc<Instance>) -> Arc<Binding> {
+    /// Ties the plugin to an instance's configuration. Fields that are new since it was made have their
+    /// defaults.
+    pub(crate) fn bind(&self, mut instance: Arc<Instance>) -> Arc<Bound> {
+        for (name, default) in &self.defaults {
+            if instance.config.get(name).is_none() && !instance.secrets.contains_key(name) {
+                let instance = Arc::make_mut(&mut instance);
+                if let Some(config) = instance.config.as_object_mut() {
+                    config.insert(name.clone(), default.clone());
+                }
+            }
+        }
         let grants = Grants::resolve(&self.version.granted, &instance.config);
-        Arc::new(Binding {
+        let bound = Arc::new(Bound::new(Binding {
             plugin: self.version.inspection.name.to_string(),
-            node: self.node.clone(),
+            here: Arc::clone(&self.here),
             instance,
             grants,
             scratch: Mutex::default(),
-            http: self.http.clone(),
-            running: Semaphore::new(RUNNING_MAX),
-        })
+            files: Arc::new(Semaphore::new(FILES_MAX)),
+        }));
+        if self.version.inspection.reuse_instances {
+            self.lane.keeper(&bound);
+        }
+        bound
     }
 
     /// Begins a call: waits for a place and gets an instance ready. The typed call itself is made by
-    /// [`Started::run`]; see the macro in `storage`.
+    /// the macro in `typed`.
     pub(crate) async fn start<'p>(
         &'p self,
-        binding: &'p Arc<Binding>,
+        bound: &'p Bound,
         function: &'static str,
         limit: Duration,
     ) -> Result<Started<'p>, Error> {
-        self.may_call(&binding.instance.name)?;
-        let queued = self.queue()?;
-        let permit = match tokio::time::timeout(limit, binding.running.acquire()).await {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(self.overloaded(binding, function)),
-        };
+        self.may_call(&bound.instance.name)?;
+        let in_flight = Counted::among(&self.in_flight);
+        let queued = bound.queue()?;
+        let permit = bound.turn(function, limit).await?;
         let ticking = self.lane.tick();
         let began = Instant::now();
-        match self.live(binding, limit).await {
+        match self.live(bound, limit).await {
             Ok(live) => Ok(Started {
                 plugin: self,
-                binding,
+                bound,
                 function,
                 limit,
                 began,
                 live,
-                _queued: queued,
+                _counted: [in_flight, queued],
                 _permit: permit,
                 _ticking: ticking,
             }),
-            // All places of the lane are taken, which is no fault of this plugin.
-            Err(e) if e.is::<PoolConcurrencyLimitError>() => Err(Error::new(
-                Code::Overloaded,
-                format!(
-                    "{function} found no free instance: too many calls of all plugins run; try again"
-                ),
-            )),
-            Err(e) => {
-                let error = self.explain(binding, function, limit, &Failure::Trap(e), false);
-                self.failed(&binding.instance.name, &error);
+            Err(failure) => {
+                let error = self.explain(bound, function, limit, &failure, false);
+                self.judge(&bound.instance.name, &error, &failure);
                 self.counters
                     .record(function, began.elapsed(), 0, Some(&error));
                 Err(error)
@@ -179,15 +179,15 @@ impl Plugin {
         }
     }
 
-    async fn live(&self, binding: &Arc<Binding>, limit: Duration) -> wasmtime::Result<Live> {
-        let warm = lock(&self.warm).pop();
-        if let Some(mut live) = warm {
-            live.store.data_mut().renew(Arc::clone(binding), limit);
+    async fn live(&self, bound: &Bound, limit: Duration) -> Result<Live, Failure> {
+        if let Some(mut live) = bound.take() {
+            live.store.data_mut().renew(limit);
             live.store.set_epoch_deadline(1);
             return Ok(live);
         }
+        let place = self.lane.place().ok_or(Failure::NoPlace)?;
         let memory = MemoryLimit::new(self.memory_bytes(), Arc::clone(&self.memory_high_water));
-        let state = CallState::new(Arc::clone(binding), limit, memory);
+        let state = CallState::new(Arc::clone(&bound.binding), limit, memory);
         let mut store = Store::new(&self.lane.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(ANSWER_MAX_BYTES);
@@ -199,8 +199,13 @@ impl Plugin {
             // Others get their turn at each tick, however long the plugin computes.
             Ok(UpdateDeadline::Yield(1))
         });
-        let instance = self.pre.instantiate_async(&mut store).await?;
-        Ok(Live { store, instance })
+        // A component may have code that runs at its start, and waits in the host there.
+        let instance = bounded(limit, self.pre.instantiate_async(&mut store)).await?;
+        Ok(Live {
+            store,
+            instance,
+            _place: place,
+        })
     }
 
     fn memory_bytes(&self) -> usize {
@@ -211,39 +216,6 @@ impl Plugin {
             wish.min(MEMORY_MAX_MIB)
         };
         (mib as usize) << 20
-    }
-
-    fn keep(&self, live: Live) {
-        let mut warm = lock(&self.warm);
-        if self.version.inspection.reuse_instances && warm.len() < WARM_MAX {
-            warm.push(live);
-        }
-    }
-
-    fn queue(&self) -> Result<Queued<'_>, Error> {
-        let queued = Queued(&self.queued);
-        let before = self.queued.fetch_add(1, Ordering::AcqRel);
-        if before >= QUEUE_MAX as u64 {
-            return Err(Error::new(
-                Code::Overloaded,
-                format!(
-                    "plugin {} has {QUEUE_MAX} calls waiting already; try again when some are done",
-                    self.version.inspection.name
-                ),
-            ));
-        }
-        Ok(queued)
-    }
-
-    fn overloaded(&self, binding: &Binding, function: &str) -> Error {
-        Error::new(
-            Code::Overloaded,
-            format!(
-                "{function} found no free place in time: {RUNNING_MAX} calls of plugin {} for {} run \
-                 already; does its backend answer?",
-                self.version.inspection.name, binding.instance.name
-            ),
-        )
     }
 
     fn may_call(&self, instance: &str) -> Result<(), Error> {
@@ -260,7 +232,11 @@ impl Plugin {
         }
     }
 
-    fn failed(&self, instance: &str, error: &Error) {
+    /// Holds a failure against the plugin, where it is one of its own.
+    fn judge(&self, instance: &str, error: &Error, failure: &Failure) {
+        if matches!(failure, Failure::NoPlace) {
+            return;
+        }
         let now = self.now_ms();
         let mut supervisors = lock(&self.supervisors);
         let supervisor = supervisors.entry(instance.to_owned()).or_default();
@@ -286,73 +262,70 @@ impl Plugin {
             "plugin {} {}",
             binding.plugin, self.version.inspection.version
         );
-        match failure {
-            Failure::Deadline => Error::new(
-                Code::TimedOut,
-                format!(
-                    "{function} of {plugin} passed its limit of {} s and was ended; its effect may \
-                     have happened",
-                    limit.as_secs()
-                ),
-            ),
-            Failure::Trap(trap) => {
-                let mut why = convert::trap(trap);
-                if refused_memory {
-                    why = format!(
-                        "it wanted more memory than its {} MiB ({why})",
-                        self.memory_bytes() >> 20
-                    );
-                }
-                Error::new(
-                    Code::PluginFailed,
-                    format!(
-                        "{function} of {plugin} broke down: {}",
-                        binding.redact(&why)
-                    ),
-                )
-            }
+        let mut error = failure.error(function, &plugin, limit);
+        if refused_memory && matches!(failure, Failure::Trap(_)) {
+            error.message = format!(
+                "{} (it wanted more memory than its {} MiB)",
+                error.message,
+                self.memory_bytes() >> 20
+            );
         }
+        error.message = binding.redact(&error.message);
+        error
     }
 }
 
 /// A call that has its place and its instance. Dropped before its end, it takes the instance along.
 pub(crate) struct Started<'p> {
     plugin: &'p Plugin,
-    binding: &'p Binding,
+    bound: &'p Bound,
     function: &'static str,
     limit: Duration,
     began: Instant,
     pub(crate) live: Live,
-    _queued: Queued<'p>,
+    _counted: [Counted<'p>; 2],
     _permit: SemaphorePermit<'p>,
     _ticking: Ticking,
 }
 
 impl Started<'_> {
+    /// What is left of the call's time: getting the instance ready may have taken some.
+    pub(crate) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.began.elapsed())
+    }
+
     /// The end of a call: judges what came of it, and keeps or throws away the instance.
     pub(crate) fn end<T>(self, outcome: Outcome<T>) -> Result<T, Error> {
         let Self {
             plugin,
-            binding,
+            bound,
             function,
             limit,
             began,
             live,
             ..
         } = self;
-        let name = &binding.instance.name;
+        let name = &bound.instance.name;
+        live.store.data().log.end();
         let commands = live.store.data().commands_run;
         let refused_memory = live.store.data().memory.refused;
+        // A file system that hangs is the backend's fault, not the plugin's.
+        let stalled = live.store.data().stalled.clone();
         let result = match outcome {
+            Ok(Err(_)) | Err(_) if stalled.is_some() => {
+                Err(Error::new(Code::Unavailable, stalled.unwrap_or_default()))
+            }
             Ok(answer) => {
-                plugin.keep(live);
+                if plugin.version.inspection.reuse_instances {
+                    bound.keep(live);
+                }
                 plugin.succeeded(name);
-                answer.map_err(|error| convert::error(binding, error))
+                answer.map_err(|error| convert::error(bound, error))
             }
             Err(failure) => {
                 drop(live);
-                let error = plugin.explain(binding, function, limit, &failure, refused_memory);
-                plugin.failed(name, &error);
+                let error = plugin.explain(bound, function, limit, &failure, refused_memory);
+                plugin.judge(name, &error, &failure);
                 Err(error)
             }
         };
@@ -363,42 +336,16 @@ impl Started<'_> {
     }
 }
 
-/// What came of a typed call: an answer or a refusal of the plugin, or its failure.
-pub(crate) type Outcome<T> = Result<Result<T, wit::Error>, Failure>;
-
-/// Runs a typed call until its deadline and a little longer: a call that waits in the host isn't
-/// seen by the epoch.
-pub(crate) async fn bounded<T>(
-    limit: Duration,
-    call: impl Future<Output = wasmtime::Result<Result<T, wit::Error>>>,
-) -> Outcome<T> {
-    match tokio::time::timeout(limit + DEADLINE_GRACE, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(trap)) if trap.downcast_ref::<DeadlinePassed>().is_some() => Err(Failure::Deadline),
-        Ok(Err(trap)) => Err(Failure::Trap(trap)),
-        Err(_) => Err(Failure::Deadline),
-    }
+/// The defaults in a schema that was checked when the plugin was inspected.
+fn defaults(schema: &Value) -> Map<String, Value> {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let default = |(name, field): (&String, &Value)| {
+        let secret = field.get("x-cairn-secret").and_then(Value::as_bool);
+        let default = field.get("default")?;
+        (secret != Some(true)).then(|| (name.clone(), default.clone()))
+    };
+    fields.into_iter().flatten().filter_map(default).collect()
 }
-
-/// One place in the queue.
-struct Queued<'a>(&'a AtomicU64);
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// How a plugin fails.
-pub(crate) enum Failure {
-    Deadline,
-    Trap(wasmtime::Error),
-}
-
-/// What the epoch callback ends a call with.
-#[derive(Debug, thiserror::Error)]
-#[error("the call's deadline has passed")]
-struct DeadlinePassed;
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

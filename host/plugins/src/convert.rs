@@ -7,13 +7,12 @@ use crate::bindings::cairn::storage::{streams, types};
 use crate::bindings::exports::cairn::plugin::identity;
 use crate::bindings::exports::cairn::plugin::{configuration, health};
 use crate::bindings::exports::cairn::storage::{backend, volumes};
-use crate::limits::TEXT_MAX_BYTES;
+use crate::limits::{NOTES_MAX_BYTES, PROPERTIES_MAX, TEXT_MAX_BYTES};
 use crate::state::Binding;
-use crate::text::clipped;
 
 /// A plugin's error as the API shows it; no secret of the instance is left in it.
 pub(crate) fn error(binding: &Binding, error: wit::Error) -> Error {
-    let clean = |text: &str| binding.redact(clipped(text, TEXT_MAX_BYTES));
+    let clean = |text: &str| binding.shown(text, TEXT_MAX_BYTES);
     let names = |list: Vec<String>| list.iter().take(100).map(|n| clean(n)).collect::<Vec<_>>();
     let message = clean(&error.message);
     let with = |code| Error::new(code, message.clone());
@@ -55,7 +54,7 @@ pub(crate) fn trap(error: &wasmtime::Error) -> String {
                 .to_owned()
         }
         Some(other) => format!("{other}"),
-        None => clipped(&format!("{error:#}"), TEXT_MAX_BYTES).to_owned(),
+        None => format!("{error:#}"),
     }
 }
 
@@ -157,7 +156,9 @@ pub(crate) fn spec(spec: &core::VolumeSpec) -> Result<types::VolumeSpec, Error> 
     })
 }
 
-pub(crate) fn volume(volume: types::Volume) -> core::Volume {
+/// Identifiers go through as they are: a name that is changed is another volume's. What is written for
+/// people is cleaned.
+pub(crate) fn volume(binding: &Binding, volume: types::Volume) -> core::Volume {
     core::Volume {
         name: volume.name,
         content: volume.content.into(),
@@ -170,11 +171,21 @@ pub(crate) fn volume(volume: types::Volume) -> core::Volume {
         }),
         guest: volume.guest,
         created_ms: volume.created_ms,
-        notes: volume.notes,
+        notes: binding.shown(&volume.notes, NOTES_MAX_BYTES),
         protected: volume.protected,
         template: volume.template,
         epoch: volume.epoch,
-        properties: volume.properties,
+        properties: volume
+            .properties
+            .iter()
+            .take(PROPERTIES_MAX)
+            .map(|(key, value)| {
+                (
+                    binding.shown(key, TEXT_MAX_BYTES),
+                    binding.shown(value, TEXT_MAX_BYTES),
+                )
+            })
+            .collect(),
     }
 }
 
@@ -191,7 +202,10 @@ pub(crate) fn snapshot(snapshot: types::Snapshot) -> core::Snapshot {
     }
 }
 
-pub(crate) fn capabilities(report: backend::CapabilityReport) -> core::Capabilities {
+pub(crate) fn capabilities(
+    binding: &Binding,
+    report: backend::CapabilityReport,
+) -> core::Capabilities {
     core::Capabilities {
         contents: report.contents.into_iter().map(Into::into).collect(),
         formats: report.formats.into_iter().map(Into::into).collect(),
@@ -204,19 +218,20 @@ pub(crate) fn capabilities(report: backend::CapabilityReport) -> core::Capabilit
         group_snapshot: report.group_snapshot.into(),
         size_step_bytes: report.size_step_bytes,
         max_volume_bytes: report.max_volume_bytes,
-        dialect: report.dialect,
+        dialect: binding.shown(&report.dialect, TEXT_MAX_BYTES),
     }
 }
 
-pub(crate) fn status(report: backend::StatusReport) -> core::StorageStatus {
+pub(crate) fn status(binding: &Binding, report: backend::StatusReport) -> core::StorageStatus {
+    let clean = |why: &str| binding.shown(why, TEXT_MAX_BYTES);
     core::StorageStatus {
         total_bytes: report.total_bytes,
         used_bytes: report.used_bytes,
         available_bytes: report.available_bytes,
         state: match report.state {
             backend::State::Active => core::StorageState::Active,
-            backend::State::ReadOnly(why) => core::StorageState::ReadOnly(why),
-            backend::State::Degraded(why) => core::StorageState::Degraded(why),
+            backend::State::ReadOnly(why) => core::StorageState::ReadOnly(clean(&why)),
+            backend::State::Degraded(why) => core::StorageState::Degraded(clean(&why)),
         },
         age_ms: 0,
     }
@@ -250,22 +265,22 @@ pub(crate) fn holder(holder: volumes::Holder) -> core::Holder {
     }
 }
 
-pub(crate) fn fact(fact: health::Fact) -> core::HealthFact {
+pub(crate) fn fact(binding: &Binding, fact: health::Fact) -> core::HealthFact {
     core::HealthFact {
-        subject: fact.subject,
+        subject: binding.shown(&fact.subject, TEXT_MAX_BYTES),
         level: fact.level.into(),
-        message: fact.message,
+        message: binding.shown(&fact.message, TEXT_MAX_BYTES),
         since_ms: fact.since_ms,
     }
 }
 
-pub(crate) fn finding(finding: configuration::Finding) -> core::Finding {
+pub(crate) fn finding(binding: &Binding, finding: configuration::Finding) -> core::Finding {
     core::Finding {
         level: match finding.severity {
             configuration::Severity::Note => core::Level::Ok,
             configuration::Severity::Warning => core::Level::Warning,
         },
-        message: finding.message,
+        message: binding.shown(&finding.message, TEXT_MAX_BYTES),
     }
 }
 

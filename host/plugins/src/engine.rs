@@ -1,20 +1,25 @@
 //! The engines: one lane for all plugins, and one of its own for fencing, so that no storage can
 //! take what fencing needs. Each has its pool of instances, and a clock that ticks only while calls
 //! run (an idle daemon wakes nobody). Fencing has threads of its own, too.
+//!
+//! A lane has as many places as its pool can hold instances, each as large as one may be: an instance
+//! with a place never finds the pool empty. Instances that are kept warm give theirs up to calls.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 
 use cairn_core::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker,
 };
 
 use crate::bindings;
+use crate::bound::Bound;
 use crate::limits::{
-    FENCING_INSTANCES_MAX, INSTANCES_MAX, MEMORY_MAX_MIB, PARTS_MAX, STACK_MAX_BYTES,
-    TABLE_MAX_ELEMENTS, TICK,
+    CORES_MAX, FENCING_INSTANCES_MAX, INSTANCES_MAX, MEMORIES_MAX, MEMORY_MAX_MIB, STACK_MAX_BYTES,
+    TABLE_MAX_ELEMENTS, TABLES_MAX, TICK,
 };
 use crate::state::CallState;
 use crate::threads::Threads;
@@ -25,6 +30,9 @@ pub(crate) struct Lane {
     pub(crate) linker: Linker<CallState>,
     ticker: Ticker,
     threads: Option<Threads>,
+    places: Arc<Semaphore>,
+    /// Those who may keep instances warm.
+    keepers: Mutex<Vec<Weak<Bound>>>,
 }
 
 impl Lane {
@@ -56,7 +64,37 @@ impl Lane {
             linker,
             ticker,
             threads,
+            places: Arc::new(Semaphore::new(instances as usize)),
+            keepers: Mutex::default(),
         })
+    }
+
+    /// A place for an instance, if need be that of one kept warm; `None` where calls have them all.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                return Some(place);
+            }
+            let keepers = self.keepers();
+            if !keepers
+                .iter()
+                .filter_map(Weak::upgrade)
+                .any(|k| k.give_up())
+            {
+                return None;
+            }
+        }
+    }
+
+    /// Remembers that this one may keep instances warm.
+    pub(crate) fn keeper(&self, bound: &Arc<Bound>) {
+        let mut keepers = self.keepers();
+        keepers.retain(|k| k.strong_count() > 0);
+        keepers.push(Arc::downgrade(bound));
+    }
+
+    fn keepers(&self) -> MutexGuard<'_, Vec<Weak<Bound>>> {
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a call on the lane's own threads, if it has such.
@@ -79,13 +117,13 @@ impl Lane {
 fn engine(instances: u32) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 8)
-        .total_memories(instances * 4)
-        .total_tables(instances * 8)
+        .total_core_instances(instances * CORES_MAX)
+        .total_memories(instances * MEMORIES_MAX)
+        .total_tables(instances * TABLES_MAX)
         .total_stacks(instances * 2)
-        .max_core_instances_per_component(PARTS_MAX as u32)
-        .max_memories_per_component(PARTS_MAX as u32)
-        .max_tables_per_component(PARTS_MAX as u32)
+        .max_core_instances_per_component(CORES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .max_memory_size((MEMORY_MAX_MIB as usize) << 20)

@@ -8,16 +8,17 @@ use cairn_core::Error;
 use cairn_core::fencing::{Manner, Power, Target, Traits};
 
 use crate::bindings::exports::cairn::fencing::device;
+use crate::bound::Bound;
 use crate::call::Plugin;
 use crate::limits::STATUS_DEADLINE;
-use crate::state::{Binding, Instance};
+use crate::state::Instance;
 use crate::typed::{self, call};
 
 /// A fencing device: a plugin tied to a configuration.
 #[derive(Clone)]
 pub struct FencingCalls {
     plugin: Arc<Plugin>,
-    binding: Arc<Binding>,
+    bound: Arc<Bound>,
 }
 
 impl Plugin {
@@ -26,7 +27,7 @@ impl Plugin {
     pub fn fencing(self: &Arc<Self>, instance: Arc<Instance>) -> FencingCalls {
         FencingCalls {
             plugin: Arc::clone(self),
-            binding: self.bind(instance),
+            bound: self.bind(instance),
         }
     }
 }
@@ -103,7 +104,7 @@ impl FencingCalls {
     }
 
     fn lacks(&self, interface: &str) -> Error {
-        typed::lacks(&self.plugin, &self.binding, "fencing device", interface)
+        typed::lacks(&self.plugin, &self.bound, "fencing device", interface)
     }
 }
 

@@ -1,46 +1,50 @@
 //! The plugin host: inspects components and loads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_core::names::PluginName;
-use cairn_core::plugin::{Asks, Inspection, Kind, Signature, Version};
-use cairn_core::schema::Schema;
-use cairn_core::{Code, Error, grant};
+use cairn_core::plugin::{Asks, Inspection, Kind, Version};
+use cairn_core::{Code, Error};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use crate::bindings::exports::cairn::plugin::identity;
-use crate::cache::Cache;
-use crate::call::{Plugin, bounded};
-use crate::check::{self, Shape};
-use crate::convert;
+use crate::cache::{Cache, Use};
+use crate::call::Plugin;
+use crate::check;
+use crate::description;
 use crate::engine::Lane;
+use crate::failure::bounded;
 use crate::lend::http::HttpClient;
 use crate::limits::DESCRIBE_DEADLINE;
-use crate::state::Instance;
+use crate::state::{Here, Instance};
 
 /// Inspects and loads plugins for one node.
 pub struct PluginHost {
     general: Arc<Lane>,
     fencing: Arc<Lane>,
     cache: Cache,
-    node: String,
-    http: HttpClient,
+    here: Arc<Here>,
 }
 
 impl PluginHost {
-    /// A host that keeps compiled components in `cache_dir` (made with mode 0700).
+    /// A host that keeps compiled components in `cache_dir` (made with mode 0700). The folder that
+    /// holds it is the daemon's own, which no plugin is lent.
     ///
     /// # Errors
     /// `internal` where the machine can't run it, saying why.
     pub fn new(cache_dir: &Path, node: &str) -> Result<Arc<Self>, Error> {
+        // Made here, so that it has a real path below.
+        let cache = Cache::open(cache_dir)?;
         Ok(Arc::new(Self {
             general: Arc::new(Lane::general()?),
             fencing: Arc::new(Lane::fencing()?),
-            cache: Cache::open(cache_dir)?,
-            node: node.to_owned(),
-            http: HttpClient::new()?,
+            cache,
+            here: Arc::new(Here {
+                node: node.to_owned(),
+                http: HttpClient::new()?,
+                data: own_folder(cache_dir),
+            }),
         }))
     }
 
@@ -49,13 +53,13 @@ impl PluginHost {
     /// # Errors
     /// `invalid` with a sentence for its author where it can't be a plugin.
     pub async fn inspect(self: &Arc<Self>, component: &[u8]) -> Result<Inspection, Error> {
-        check::is_component(component)?;
-        let digest = digest(component);
-        let compiled = self.compile(&self.general, &digest, component).await?;
+        let (digest, compiled) = self
+            .compiled(&self.general, component, Use::Inspect, |_| Ok(()))
+            .await?;
         let shape = check::shape(&self.general, &compiled);
         let pre = check::link(&self.general, &compiled, &shape)?;
         let exports = check::exports(&pre, &shape, None)?;
-        let blank = blank(&digest, component.len(), &shape)?;
+        let blank = description::blank(&digest, component.len(), &shape)?;
         let version = Version {
             inspection: blank,
             granted: Asks::default(),
@@ -65,11 +69,13 @@ impl PluginHost {
             Arc::clone(&self.general),
             pre,
             exports,
-            &self.node,
-            self.http.clone(),
+            Arc::clone(&self.here),
         );
         let (description, schema) = describe(&plugin).await?;
-        let inspection = inspection(&plugin.version().inspection, description, &schema)?;
+        let blank = plugin.version().inspection.clone();
+        // Compiling the patterns in it takes its time.
+        let inspection =
+            blocking(move || description::inspection(&blank, description, &schema)).await?;
         // Now that its kind is known: does it export what such a plugin must?
         let pre = check::link(&self.general, &compiled, &shape)?;
         check::exports(&pre, &shape, Some(inspection.kind))?;
@@ -85,33 +91,22 @@ impl PluginHost {
         component: &[u8],
         version: &Version,
     ) -> Result<Arc<Plugin>, Error> {
-        let found = digest(component);
-        let wanted = &version.inspection.digest;
-        if found != *wanted {
-            return Err(Error::new(
-                Code::Corrupt,
-                format!(
-                    "the component of plugin {} has digest {found}, recorded is {wanted}; install it again",
-                    version.inspection.name
-                ),
-            ));
-        }
         let lane = match version.inspection.kind {
             Kind::Fencing => &self.fencing,
             Kind::Storage | Kind::Policy => &self.general,
         };
-        let compiled = self.compile(lane, &found, component).await?;
+        let inspection = version.inspection.clone();
+        let right = move |found: &str| same(&inspection, found);
+        let (_, compiled) = self.compiled(lane, component, Use::Load, right).await?;
         let shape = check::shape(lane, &compiled);
         let pre = check::link(lane, &compiled, &shape)?;
         let exports = check::exports(&pre, &shape, Some(version.inspection.kind))?;
-        let (node, http) = (&self.node, self.http.clone());
         Ok(Plugin::new(
             version.clone(),
             Arc::clone(lane),
             pre,
             exports,
-            node,
-            http,
+            Arc::clone(&self.here),
         ))
     }
 
@@ -120,18 +115,58 @@ impl PluginHost {
         self.cache.forget(digest);
     }
 
-    async fn compile(
+    /// The component and its digest, once `right` has passed that. All of it takes its time, so it is
+    /// done where blocking is allowed.
+    async fn compiled(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
-        digest: &str,
         component: &[u8],
-    ) -> Result<Component, Error> {
+        to: Use,
+        right: impl FnOnce(&str) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(String, Component), Error> {
         let (host, engine) = (Arc::clone(self), lane.engine.clone());
-        let (digest, bytes) = (digest.to_owned(), component.to_owned());
-        tokio::task::spawn_blocking(move || host.cache.component(&engine, &digest, &bytes))
-            .await
-            .map_err(|e| Error::internal(format!("compiling was cut off: {e}")))?
+        let bytes = component.to_owned();
+        blocking(move || {
+            if to == Use::Inspect {
+                check::is_component(&bytes)?;
+            }
+            let digest = digest(&bytes);
+            right(&digest)?;
+            let compiled = host.cache.component(&engine, &digest, &bytes, to)?;
+            Ok((digest, compiled))
+        })
+        .await
     }
+}
+
+/// Runs what takes its time on a thread for such.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::internal(format!("reading a plugin was cut off: {e}")))?
+}
+
+fn same(inspection: &Inspection, found: &str) -> Result<(), Error> {
+    let wanted = &inspection.digest;
+    if found == *wanted {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Corrupt,
+        format!(
+            "the component of plugin {} has digest {found}, recorded is {wanted}; install it again",
+            inspection.name
+        ),
+    ))
+}
+
+/// The folder that holds the cache, by its real path: what a plugin is granted is compared with it.
+fn own_folder(cache_dir: &Path) -> PathBuf {
+    let real = cache_dir.canonicalize();
+    let real = real.as_deref().unwrap_or(cache_dir);
+    real.parent().unwrap_or(real).to_owned()
 }
 
 /// `sha256:` and 64 hex digits.
@@ -141,7 +176,7 @@ pub fn digest(component: &[u8]) -> String {
 }
 
 async fn describe(plugin: &Arc<Plugin>) -> Result<(identity::Description, String), Error> {
-    let binding = plugin.bind(Arc::new(Instance {
+    let bound = plugin.bind(Arc::new(Instance {
         config: serde_json::json!({}),
         ..Instance::default()
     }));
@@ -151,10 +186,11 @@ async fn describe(plugin: &Arc<Plugin>) -> Result<(identity::Description, String
         ));
     };
     let mut started = plugin
-        .start(&binding, "identity.describe", DESCRIBE_DEADLINE)
+        .start(&bound, "identity.describe", DESCRIBE_DEADLINE)
         .await?;
+    let left = started.left();
     let live = &mut started.live;
-    let outcome = bounded(DESCRIBE_DEADLINE, async {
+    let outcome = bounded(left, async {
         let guest = indices.load(&mut live.store, &live.instance)?;
         let description = guest.call_describe(&mut live.store).await?;
         let schema = guest.call_config_schema(&mut live.store).await?;
@@ -162,72 +198,4 @@ async fn describe(plugin: &Arc<Plugin>) -> Result<(identity::Description, String
     })
     .await;
     started.end(outcome)
-}
-
-/// What is known of a component before it has described itself.
-fn blank(digest: &str, size: usize, shape: &Shape) -> Result<Inspection, Error> {
-    Ok(Inspection {
-        name: "unknown".parse::<PluginName>()?,
-        version: String::new(),
-        kind: Kind::Storage,
-        summary: String::new(),
-        author: String::new(),
-        license: String::new(),
-        homepage: String::new(),
-        digest: digest.to_owned(),
-        size_bytes: size as u64,
-        imports: shape.imports.clone(),
-        exports: shape.exports.clone(),
-        asks: Asks::default(),
-        reuse_instances: false,
-        memory_mib: 0,
-        config_schema: serde_json::Value::Null,
-        signature: Signature::None,
-    })
-}
-
-fn inspection(
-    blank: &Inspection,
-    said: identity::Description,
-    schema: &str,
-) -> Result<Inspection, Error> {
-    let about = |field: &str, e: Error| {
-        Error::invalid(
-            "component",
-            format!(
-                "what the plugin says of itself is not valid: its {field}: {}",
-                e.message
-            ),
-        )
-    };
-    let name = said
-        .name
-        .parse::<PluginName>()
-        .map_err(|e| about("name", e))?;
-    let asks = convert::asks(said.asks);
-    for ask in &asks.commands {
-        grant::check_forms(ask).map_err(|e| about("asks", e))?;
-    }
-    let schema = Schema::parse(schema).map_err(|e| about("config schema", e))?;
-    let semver = said.version.split('.').count() == 3 && said.version.len() <= 64;
-    if !semver {
-        return Err(about(
-            "version",
-            Error::invalid("version", "it must be a semantic version like 1.2.3"),
-        ));
-    }
-    Ok(Inspection {
-        name,
-        version: said.version,
-        kind: convert::kind(said.kind),
-        summary: said.summary,
-        author: said.author,
-        license: said.license,
-        homepage: said.homepage,
-        asks,
-        reuse_instances: said.run.reuse_instances,
-        memory_mib: said.run.memory_mib,
-        config_schema: schema.document().clone(),
-        ..blank.clone()
-    })
 }

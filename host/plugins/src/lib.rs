@@ -4,9 +4,10 @@
 //! | module | what |
 //! |---|---|
 //! | `host` | [`PluginHost`]: inspect a component, load one to be called |
+//! | `description` | what a component says of itself, checked and bounded |
 //! | `check` | does a component fit the contracts, and if not, a sentence for its author |
 //! | `engine`, `cache` | wasmtime's set-up, two lanes; compiled components on disk |
-//! | `call` | [`Plugin`]: queue, deadline, memory cap, supervision of one call |
+//! | `call`, `bound`, `failure` | [`Plugin`]: queue, deadline, memory cap, warm instances, supervision of calls |
 //! | `state`, `lend` | what a running plugin can reach: grants, and the interfaces lent |
 //! | `storage`, `fencing` | [`StorageCalls`], [`FencingCalls`]: these contracts with core's types |
 //! | `threads` | threads of the fencing lane's own |
@@ -25,12 +26,15 @@
 )]
 
 mod bindings;
+mod bound;
 mod cache;
 mod call;
 mod check;
 mod convert;
+mod description;
 mod engine;
 mod exports;
+mod failure;
 mod fencing;
 mod host;
 mod lend;

@@ -2,18 +2,22 @@
 //! what it has used of them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cairn_core::grant::CommandGrant;
 use cairn_core::plugin::{Asks, FileAccess};
+use tokio::sync::Semaphore;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::lend::http::HttpClient;
-use crate::limits::{PARTS_MAX, TABLE_MAX_ELEMENTS};
+use crate::lend::{CallLog, context};
+use crate::limits::{CORES_MAX, MEMORIES_MAX, RESOURCES_MAX, TABLE_MAX_ELEMENTS, TABLES_MAX};
+use crate::text::clipped;
 
 /// A configured instance of a plugin: a storage or a fencing device.
 #[derive(Debug, Clone, Default)]
@@ -79,28 +83,45 @@ fn fill(text: &str, config: &serde_json::Value) -> Option<String> {
     Some(filled)
 }
 
+/// What all plugins share on a node.
+#[derive(Debug)]
+pub(crate) struct Here {
+    /// The node's name.
+    pub(crate) node: String,
+    pub(crate) http: HttpClient,
+    /// The daemon's own folder, which is lent to nobody.
+    pub(crate) data: PathBuf,
+}
+
 /// An instance with its resolved grants and its small memory; shared by all calls of it.
 pub(crate) struct Binding {
     pub(crate) plugin: String,
-    pub(crate) node: String,
+    pub(crate) here: Arc<Here>,
     pub(crate) instance: Arc<Instance>,
     pub(crate) grants: Grants,
     pub(crate) scratch: Mutex<HashMap<String, Vec<u8>>>,
-    pub(crate) http: HttpClient,
-    /// Places for calls that run at once: a backend that hangs takes only its own.
-    pub(crate) running: tokio::sync::Semaphore,
+    /// Places for file operations at once.
+    pub(crate) files: Arc<Semaphore>,
 }
 
 impl Binding {
-    /// `text` without any secret of the instance in it.
+    /// `text` without any secret of the instance in it. The longest are taken out first: one may be a
+    /// part of another.
     pub(crate) fn redact(&self, text: &str) -> String {
-        self.instance
-            .secrets
-            .values()
+        let mut secrets: Vec<&String> = self.instance.secrets.values().collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
+            .into_iter()
             .filter(|secret| !secret.is_empty())
             .fold(text.to_owned(), |text, secret| {
                 text.replace(secret.as_str(), "********")
             })
+    }
+
+    /// A plugin's text as others may see it: without secrets, and only then cut to size, or a part of
+    /// one might be left at the cut.
+    pub(crate) fn shown(&self, text: &str, most: usize) -> String {
+        clipped(&self.redact(text), most).to_owned()
     }
 
     pub(crate) fn scratch(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<u8>>> {
@@ -113,39 +134,53 @@ pub(crate) struct CallState {
     pub(crate) binding: Arc<Binding>,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
-    pub(crate) log_lines: u32,
+    pub(crate) log: Arc<CallLog>,
     pub(crate) notices: u32,
     pub(crate) commands_run: u64,
+    /// What the host waited for in vain.
+    pub(crate) stalled: Option<String>,
     wasi: WasiCtx,
     table: ResourceTable,
 }
 
 impl CallState {
     pub(crate) fn new(binding: Arc<Binding>, limit: Duration, memory: MemoryLimit) -> Self {
+        let log = CallLog::new(Arc::clone(&binding));
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         Self {
             binding,
             deadline: Instant::now() + limit,
             memory,
-            log_lines: 0,
             notices: 0,
             commands_run: 0,
-            wasi: WasiCtxBuilder::new().build(),
-            table: ResourceTable::new(),
+            stalled: None,
+            wasi: context(&log),
+            log,
+            table,
         }
     }
 
-    /// Makes a used store ready for the next call.
-    pub(crate) fn renew(&mut self, binding: Arc<Binding>, limit: Duration) {
-        self.binding = binding;
+    /// Makes a used store ready for the next call of the same binding. Its WASI resources stay: the
+    /// component may have kept handles of them.
+    pub(crate) fn renew(&mut self, limit: Duration) {
+        self.memory.refused = false;
         self.deadline = Instant::now() + limit;
-        self.log_lines = 0;
         self.notices = 0;
         self.commands_run = 0;
+        self.stalled = None;
     }
 
     /// What is left of the call's time.
     pub(crate) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Drop for CallState {
+    fn drop(&mut self) {
+        // The last words of a component that broke down may have no line's end.
+        self.log.end();
     }
 }
 
@@ -207,14 +242,14 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn instances(&self) -> usize {
-        PARTS_MAX
+        CORES_MAX as usize
     }
 
     fn tables(&self) -> usize {
-        PARTS_MAX
+        TABLES_MAX as usize
     }
 
     fn memories(&self) -> usize {
-        PARTS_MAX
+        MEMORIES_MAX as usize
     }
 }

@@ -12,18 +12,20 @@ use cairn_core::storage::{
     TransferFormats, Volume, VolumeChanges, VolumeSpec,
 };
 
+use crate::bindings::cairn::storage::types;
 use crate::bindings::exports::cairn::storage::{transfer, volumes};
+use crate::bound::Bound;
 use crate::call::Plugin;
 use crate::convert;
-use crate::limits::{ASK_DEADLINE, CHANGE_DEADLINE, COPY_DEADLINE, STATUS_DEADLINE};
-use crate::state::{Binding, Instance};
+use crate::limits::{ASK_DEADLINE, CHANGE_DEADLINE, COPY_DEADLINE, FACTS_MAX, STATUS_DEADLINE};
+use crate::state::Instance;
 use crate::typed::{self, call};
 
 /// A storage: a plugin tied to a configuration.
 #[derive(Clone)]
 pub struct StorageCalls {
     pub(crate) plugin: Arc<Plugin>,
-    pub(crate) binding: Arc<Binding>,
+    pub(crate) bound: Arc<Bound>,
 }
 
 impl Plugin {
@@ -32,7 +34,7 @@ impl Plugin {
     pub fn storage(self: &Arc<Self>, instance: Arc<Instance>) -> StorageCalls {
         StorageCalls {
             plugin: Arc::clone(self),
-            binding: self.bind(instance),
+            bound: self.bind(instance),
         }
     }
 }
@@ -51,8 +53,12 @@ impl StorageCalls {
         &self.plugin
     }
 
+    fn volume(&self, volume: types::Volume) -> Volume {
+        convert::volume(&self.bound, volume)
+    }
+
     fn lacks(&self, interface: &str) -> Error {
-        typed::lacks(&self.plugin, &self.binding, "storage", interface)
+        typed::lacks(&self.plugin, &self.bound, "storage", interface)
     }
 
     /// Looks deeply at the configuration; no findings where the plugin has no `configuration`.
@@ -61,7 +67,8 @@ impl StorageCalls {
             return Ok(Vec::new());
         }
         let findings = call!(self, ASK_DEADLINE, configuration.check())?;
-        Ok(findings.into_iter().map(convert::finding).collect())
+        let findings = findings.into_iter().take(FACTS_MAX);
+        Ok(findings.map(|f| convert::finding(&self.bound, f)).collect())
     }
 
     pub async fn added(&self) -> Result<(), Error> {
@@ -92,11 +99,13 @@ impl StorageCalls {
             return Ok(Vec::new());
         }
         let facts = call!(self, STATUS_DEADLINE, health.report())?;
-        Ok(facts.into_iter().map(convert::fact).collect())
+        let facts = facts.into_iter().take(FACTS_MAX);
+        Ok(facts.map(|f| convert::fact(&self.bound, f)).collect())
     }
 
     pub async fn capabilities(&self) -> Result<Capabilities, Error> {
-        call!(self, ASK_DEADLINE, backend.capabilities()).map(convert::capabilities)
+        call!(self, ASK_DEADLINE, backend.capabilities())
+            .map(|r| convert::capabilities(&self.bound, r))
     }
 
     pub async fn identity(&self) -> Result<String, Error> {
@@ -112,16 +121,16 @@ impl StorageCalls {
     }
 
     pub async fn status(&self) -> Result<StorageStatus, Error> {
-        call!(self, STATUS_DEADLINE, backend.status()).map(convert::status)
+        call!(self, STATUS_DEADLINE, backend.status()).map(|r| convert::status(&self.bound, r))
     }
 
     pub async fn create(&self, spec: &VolumeSpec) -> Result<Volume, Error> {
         let spec = convert::spec(spec)?;
-        call!(self, CHANGE_DEADLINE, volumes.create(&spec)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, volumes.create(&spec)).map(|v| self.volume(v))
     }
 
     pub async fn get(&self, name: &str) -> Result<Volume, Error> {
-        call!(self, ASK_DEADLINE, volumes.get(name)).map(convert::volume)
+        call!(self, ASK_DEADLINE, volumes.get(name)).map(|v| self.volume(v))
     }
 
     /// One page, sorted by name, and where to go on.
@@ -141,7 +150,7 @@ impl StorageCalls {
         let request = &request;
         let page = call!(self, ASK_DEADLINE, volumes.list(request))?;
         Ok((
-            page.volumes.into_iter().map(convert::volume).collect(),
+            page.volumes.into_iter().map(|v| self.volume(v)).collect(),
             page.next,
         ))
     }
@@ -151,7 +160,7 @@ impl StorageCalls {
     }
 
     pub async fn rename(&self, name: &str, to: &str, guest: Option<u32>) -> Result<Volume, Error> {
-        call!(self, CHANGE_DEADLINE, volumes.rename(name, to, guest)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, volumes.rename(name, to, guest)).map(|v| self.volume(v))
     }
 
     pub async fn set_attributes(
@@ -165,7 +174,7 @@ impl StorageCalls {
             guest: changes.guest,
         };
         let changes = &changes;
-        call!(self, CHANGE_DEADLINE, volumes.set_attributes(name, changes)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, volumes.set_attributes(name, changes)).map(|v| self.volume(v))
     }
 
     pub async fn attach(&self, name: &str, request: &AttachRequest) -> Result<Attachment, Error> {
@@ -196,11 +205,11 @@ impl StorageCalls {
     }
 
     pub async fn grow(&self, name: &str, size_bytes: u64) -> Result<Volume, Error> {
-        call!(self, CHANGE_DEADLINE, resize.grow(name, size_bytes)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, resize.grow(name, size_bytes)).map(|v| self.volume(v))
     }
 
     pub async fn shrink(&self, name: &str, size_bytes: u64) -> Result<Volume, Error> {
-        call!(self, CHANGE_DEADLINE, shrinking.shrink(name, size_bytes)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, shrinking.shrink(name, size_bytes)).map(|v| self.volume(v))
     }
 
     pub async fn trim(&self, name: &str) -> Result<Option<u64>, Error> {
@@ -249,7 +258,7 @@ impl StorageCalls {
     ) -> Result<Volume, Error> {
         let spec = convert::spec(spec)?;
         let spec = &spec;
-        call!(self, CHANGE_DEADLINE, clones.linked(volume, snapshot, spec)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, clones.linked(volume, snapshot, spec)).map(|v| self.volume(v))
     }
 
     pub async fn dependants(
@@ -267,15 +276,15 @@ impl StorageCalls {
             CHANGE_DEADLINE,
             templates.set_template(name, template)
         )
-        .map(convert::volume)
+        .map(|v| self.volume(v))
     }
 
     pub async fn flatten(&self, name: &str) -> Result<Volume, Error> {
-        call!(self, COPY_DEADLINE, flattening.flatten(name)).map(convert::volume)
+        call!(self, COPY_DEADLINE, flattening.flatten(name)).map(|v| self.volume(v))
     }
 
     pub async fn swap(&self, name: &str) -> Result<Volume, Error> {
-        call!(self, CHANGE_DEADLINE, origins.swap(name)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, origins.swap(name)).map(|v| self.volume(v))
     }
 
     pub async fn transfer_formats(&self) -> Result<TransferFormats, Error> {
@@ -343,7 +352,7 @@ impl StorageCalls {
     }
 
     pub async fn promote(&self, volume: &str, guid: &str, epoch: u64) -> Result<Volume, Error> {
-        call!(self, CHANGE_DEADLINE, transfer.promote(volume, guid, epoch)).map(convert::volume)
+        call!(self, CHANGE_DEADLINE, transfer.promote(volume, guid, epoch)).map(|v| self.volume(v))
     }
 
     /// Where a snapshot's canonical content comes from, for hashing.

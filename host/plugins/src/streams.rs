@@ -2,15 +2,21 @@
 //! describe the two ends; the host starts their programs, moves the bytes and watches for a stall.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use cairn_core::storage::StreamEnd;
 use cairn_core::{Code, Error};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt, SeekFrom};
 
-use crate::lend::{Group, beginning, permitted, program, secret_values};
-use crate::limits::{STDERR_MAX_BYTES, STREAM_CHUNK_BYTES, STREAM_STALL};
+use crate::bindings::cairn::host::files::FileError;
+use crate::lend::{Group, Opened, Stalled, beginning, permitted, program, secret_values};
+use crate::limits::{
+    ASK_DEADLINE, STDERR_MAX_BYTES, STREAM_CHUNK_BYTES, STREAM_STALL, TEXT_MAX_BYTES,
+};
+use crate::state::Binding;
 use crate::storage::StorageCalls;
+use crate::text::clipped;
 
 enum Source {
     Pipe(Box<dyn AsyncRead + Send + Unpin>, Option<Box<Running>>),
@@ -33,6 +39,8 @@ enum Broken {
 struct Running {
     group: Group,
     name: String,
+    /// Whose secrets may be in what it says.
+    binding: Arc<Binding>,
     stderr: tokio::task::JoinHandle<Vec<u8>>,
 }
 
@@ -89,11 +97,7 @@ impl StorageCalls {
                 offset,
                 length,
             } => {
-                self.may_open(path)?;
-                let mut file = File::open(path).await.map_err(|e| unopened(path, &e))?;
-                file.seek(SeekFrom::Start(*offset))
-                    .await
-                    .map_err(|e| unopened(path, &e))?;
+                let file = self.opened(path, *offset, Opened::Source).await?;
                 let most = if *length == 0 { u64::MAX } else { *length };
                 Ok(Source::Pipe(Box::new(file.take(most)), None))
             }
@@ -114,17 +118,7 @@ impl StorageCalls {
                 Ok(Sink::Pipe(Box::new(stdin), Some(Box::new(running))))
             }
             StreamEnd::Bytes { path, offset, .. } => {
-                self.may_open(path)?;
-                let mut file = File::options()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(path)
-                    .await
-                    .map_err(|e| unopened(path, &e))?;
-                file.seek(SeekFrom::Start(*offset))
-                    .await
-                    .map_err(|e| unopened(path, &e))?;
+                let file = self.opened(path, *offset, Opened::Sink).await?;
                 Ok(Sink::File(file))
             }
             StreamEnd::Plugin(number) => Ok(Sink::Plugin(self.clone(), *number)),
@@ -146,9 +140,9 @@ impl StorageCalls {
         ),
         Error,
     > {
-        permitted(&self.binding, name, arguments).map_err(|why| Error::new(Code::Denied, why))?;
+        permitted(&self.bound, name, arguments).map_err(|why| Error::new(Code::Denied, why))?;
         let environment =
-            secret_values(&self.binding, secrets).map_err(|why| Error::new(Code::Denied, why))?;
+            secret_values(&self.bound, secrets).map_err(|why| Error::new(Code::Denied, why))?;
         let mut command = program(name).ok_or_else(|| {
             Error::new(
                 Code::Unavailable,
@@ -173,6 +167,7 @@ impl StorageCalls {
             Running {
                 group: Group::of(child),
                 name: name.to_owned(),
+                binding: Arc::clone(&self.bound.binding),
                 stderr,
             },
             stdin,
@@ -180,34 +175,25 @@ impl StorageCalls {
         ))
     }
 
-    /// A file or device end must be under a directory the plugin was granted; a device must be one.
-    fn may_open(&self, path: &str) -> Result<(), Error> {
-        let real = std::fs::canonicalize(path)
-            .or_else(|e| match std::path::Path::new(path).parent() {
-                // A sink may not be there yet; then its directory decides.
-                Some(parent) if e.kind() == std::io::ErrorKind::NotFound => parent.canonicalize(),
-                _ => Err(e),
-            })
-            .map_err(|e| unopened(path, &e))?;
-        let granted = self
-            .binding
-            .grants
-            .directories
-            .iter()
-            .any(|(directory, _)| {
-                std::fs::canonicalize(directory)
-                    .is_ok_and(|d| d.as_os_str() != "/" && real.starts_with(d))
-            });
-        if granted {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::Denied,
-            format!(
-                "`{path}` lies in no directory that plugin {} was granted",
-                self.binding.plugin
-            ),
-        ))
+    /// A file or device end, if it is within what the plugin was granted.
+    async fn opened(&self, path: &str, offset: u64, to: Opened) -> Result<File, Error> {
+        let code = |e: FileError| match e {
+            FileError::Denied(why) => Error::new(Code::Denied, why),
+            FileError::NoSpace => Error::new(Code::NoSpace, unopened(path, "no space is left")),
+            FileError::NotFound => Error::new(Code::Unavailable, unopened(path, "it isn't there")),
+            FileError::Failed(why) => Error::new(Code::Unavailable, unopened(path, &why)),
+            other => Error::new(Code::Unavailable, unopened(path, &format!("{other:?}"))),
+        };
+        let silent = |Stalled| {
+            let why = unopened(path, "its file system doesn't answer");
+            Error::new(Code::Unavailable, why)
+        };
+        let found = self.bound.open(ASK_DEADLINE, path, to).await;
+        let mut file = File::from_std(found.map_err(silent)?.map_err(code)?);
+        file.seek(SeekFrom::Start(offset))
+            .await
+            .map_err(|e| Error::new(Code::Unavailable, unopened(path, &e.to_string())))?;
+        Ok(file)
     }
 }
 
@@ -297,26 +283,30 @@ impl Sink {
 
 /// Waits for a program that has seen the end of its stream, or ends it where the stream broke.
 async fn end(running: Option<Box<Running>>, complete: bool) -> Result<(), Error> {
-    let Some(mut running) = running else {
+    let Some(running) = running else {
         return Ok(());
     };
+    let Running {
+        mut group,
+        name,
+        binding,
+        stderr,
+    } = *running;
+    // Its own words may repeat an argument or a variable that holds a secret.
+    let failed = |why: &str| program_failed(&name, &binding.shown(why, TEXT_MAX_BYTES));
     // After a break the programs notice by themselves; only one that doesn't is killed.
-    let status = tokio::time::timeout(STREAM_STALL, running.group.child.wait()).await;
-    drop(running.group);
-    let stderr = running.stderr.await.unwrap_or_default();
+    let status = tokio::time::timeout(STREAM_STALL, group.child.wait()).await;
+    drop(group);
+    let stderr = stderr.await.unwrap_or_default();
     let said = String::from_utf8_lossy(&stderr);
     match status {
         Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) if complete || !said.trim().is_empty() => Err(program_failed(
-            &running.name,
-            &format!("{status}: {}", said.trim()),
-        )),
+        Ok(Ok(status)) if complete || !said.trim().is_empty() => {
+            Err(failed(&format!("{status}: {}", said.trim())))
+        }
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(program_failed(&running.name, &e.to_string())),
-        Err(_) => Err(program_failed(
-            &running.name,
-            "it didn't end with its stream and was killed",
-        )),
+        Ok(Err(e)) => Err(failed(&e.to_string())),
+        Err(_) => Err(failed("it didn't end with its stream and was killed")),
     }
 }
 
@@ -341,9 +331,6 @@ fn broken(error: &std::io::Error) -> Error {
     Error::new(code, format!("the stream broke: {error}"))
 }
 
-fn unopened(path: &str, error: &std::io::Error) -> Error {
-    Error::new(
-        Code::Unavailable,
-        format!("`{path}` can't be opened: {error}"),
-    )
+fn unopened(path: &str, why: &str) -> String {
+    format!("`{}` can't be opened: {why}", clipped(path, 200))
 }

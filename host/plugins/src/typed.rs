@@ -13,10 +13,11 @@ macro_rules! call {
         let Some(indices) = &$self.plugin.exports().$interface else {
             return Err($self.lacks(stringify!($interface)));
         };
-        let mut started = $self.plugin.start(&$self.binding, NAME, $limit).await?;
+        let mut started = $self.plugin.start(&$self.bound, NAME, $limit).await?;
+        let left = started.left();
         let live = &mut started.live;
         let outcome = paste::paste! {
-            $crate::call::bounded($limit, async {
+            $crate::failure::bounded(left, async {
                 let guest = indices.load(&mut live.store, &live.instance)?;
                 guest.[<call_ $function>](&mut live.store, $($argument),*).await
             })

@@ -91,3 +91,18 @@ async fn an_answer_has_an_end_in_size_and_time() {
         assert_eq!(device.status("outlet").await.unwrap(), Power::On);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_could_lead_elsewhere_are_the_hosts() {
+    let server = Server::start();
+    let played = Played::new();
+    let device = device(&played, &server).await;
+    for name in ["Host", "content-length", "Transfer-Encoding"] {
+        let error = device.status(&format!("header:{name}")).await.unwrap_err();
+        assert_eq!(error.code, Code::Denied, "{name}: {error}");
+        assert!(error.message.contains("is set by the host"), "{error}");
+    }
+    assert!(server.seen().is_empty(), "nothing was sent");
+    let other = device.status("header:x-other").await.unwrap();
+    assert_eq!(other, Power::On);
+}

@@ -19,10 +19,9 @@ use std::time::{Duration, Instant};
 use cairn_bed::seconds;
 use cairn_core::Code;
 use cairn_core::fencing::{Manner, Power};
-use cairn_core::storage::{Content, Format, VolumeSpec};
+use cairn_plugins::Plugin;
 use cairn_plugins::limits::{INSTANCES_MAX, RUNNING_MAX};
-use cairn_plugins::{Plugin, StorageCalls};
-use played::{Played, instance};
+use played::{Played, instance, spec, storage};
 use serde_json::json;
 use server::Server;
 use tempfile::TempDir;
@@ -33,27 +32,11 @@ const BOUND: Duration = Duration::from_secs(2);
 /// Calls of the device, one after another.
 const ROUNDS: usize = 20;
 
-fn storage(plugin: &Arc<Plugin>, name: &str, mode: &str, dir: &TempDir) -> StorageCalls {
-    let config = json!({"mode": mode, "path": dir.path().display().to_string()});
-    plugin.storage(instance(name, config))
-}
-
-fn spec() -> VolumeSpec {
-    VolumeSpec {
-        name: "v".to_owned(),
-        content: Content::Images,
-        format: Some(Format::Raw),
-        size_bytes: 1,
-        guest: None,
-        hints: Default::default(),
-    }
-}
-
 /// Calls that don't end, as many as the storages' lane has places.
 fn occupy(plugin: &Arc<Plugin>, mode: &str, dir: &TempDir) -> Vec<JoinHandle<()>> {
     let mut calls = Vec::new();
     for number in 0..INSTANCES_MAX as usize / RUNNING_MAX {
-        let storage = storage(plugin, &format!("{mode}-{number}"), mode, dir);
+        let storage = storage(plugin, &format!("{mode}-{number}"), mode, dir.path());
         for _ in 0..RUNNING_MAX {
             let storage = storage.clone();
             calls.push(tokio::spawn(async move {
@@ -76,8 +59,8 @@ async fn fencing_answers_beside(mode: &str) {
     let device = device.fencing(instance("pdu", json!({"address": server.address()})));
     let hostile = played.load("hostile_plugins.wasm").await;
     let calls = occupy(&hostile, mode, &dir);
-    let one_more = storage(&hostile, "one-more", "ok", &dir);
-    let full = tokio::time::timeout(seconds(30), async {
+    let one_more = storage(&hostile, "one-more", "ok", dir.path());
+    let full = tokio::time::timeout(seconds(90), async {
         loop {
             // Refused only when no instance is left.
             match one_more.create(&spec()).await {

@@ -111,15 +111,22 @@ impl Device for Outlet {
 /// One exchange about a target, or with whatever server a target names by a whole URL.
 fn exchange(method: &str, target: &str, body: &str) -> Result<String, Error> {
     let config: Config = host::config()?;
+    // `header:NAME` tries to set one that it shouldn't.
+    let header = target.strip_prefix("header:");
     let url = if target.starts_with("http") {
         target.to_owned()
+    } else if header.is_some() {
+        format!("http://{}/outlet", config.address)
     } else {
         format!("http://{}/{target}", config.address)
     };
     let request = Request {
         method: method.to_owned(),
         url,
-        headers: Vec::new(),
+        headers: header
+            .map(|name| (name.to_owned(), "elsewhere".to_owned()))
+            .into_iter()
+            .collect(),
         secret_headers: vec![(
             "authorization".to_owned(),
             "Bearer ".to_owned(),

@@ -1,13 +1,16 @@
 //! A storage plugin that misbehaves on request: its configuration's `mode` says what `volumes.create`
-//! does. Listing always works, so a test can see that the daemon still serves it.
+//! does, or its start, its `status`, its `check`. Listing works but for the start's, so a test can see that the
+//! daemon still serves it.
+
+use std::sync::{Mutex, PoisonError};
 
 use cairn_sdk::export;
 use cairn_sdk::host::http::{HttpError, Request};
 use cairn_sdk::host::secrets::SecretError;
 use cairn_sdk::host::{self, Command, Directory, log};
 use cairn_sdk::plugin::{
-    Asks, Cause, CommandAsk, Description, Error, FileAccess, FileAsk, Identity, Kind, RunWish,
-    SecretAsk,
+    Asks, Cause, CommandAsk, Configuration, Description, Error, Fact, FileAccess, FileAsk, Finding,
+    Health, Identity, Kind, Level, RunWish, SecretAsk, Severity,
 };
 use cairn_sdk::storage::{
     AttachRequest, Attachment, Backend, CapabilityReport, Changes, Concurrency, Content,
@@ -20,12 +23,30 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub struct Hostile;
 
-export!(Hostile: identity, backend, volumes);
+export!(Hostile: identity, configuration, health, backend, volumes);
+
+/// What an instance remembers from one call to the next.
+static REMEMBERED: Mutex<Option<String>> = Mutex::new(None);
 
 #[derive(Deserialize)]
 struct Config {
     mode: String,
     path: String,
+    #[serde(default)]
+    greeting: String,
+}
+
+/// What a component does before any call of it.
+#[cfg(target_arch = "wasm32")]
+#[allow(unsafe_code)] // its name is what makes it run
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    match host::config::<Config>() {
+        Ok(config) if config.mode == "start-loop" => loop {
+            std::hint::black_box(());
+        },
+        _ => {}
+    }
 }
 
 impl Identity for Hostile {
@@ -77,8 +98,41 @@ impl Identity for Hostile {
     fn config_schema() -> String {
         r#"{"type": "object", "required": ["path", "mode"], "properties": {
             "path": {"type": "string", "format": "path"}, "mode": {"type": "string"},
+            "greeting": {"type": "string", "default": "good morning"},
             "password": {"type": "string", "x-cairn-secret": true}}}"#
             .to_owned()
+    }
+}
+
+impl Configuration for Hostile {
+    fn check() -> Result<Vec<Finding>, Error> {
+        Ok(vec![Finding {
+            severity: Severity::Note,
+            message: told()?,
+        }])
+    }
+
+    fn added() -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn changed(_previous: String) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn removed() -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Health for Hostile {
+    fn report() -> Result<Vec<Fact>, Error> {
+        Ok(vec![Fact {
+            subject: told()?,
+            level: Level::Ok,
+            message: told()?,
+            since_ms: None,
+        }])
     }
 }
 
@@ -109,11 +163,21 @@ impl Backend for Hostile {
     }
 
     fn status() -> Result<StatusReport, Error> {
+        let config: Config = host::config()?;
+        let state = match config.mode.as_str() {
+            "tell" => State::Degraded(told()?),
+            "read-pipe" => match Directory::new(config.path).read("pipe") {
+                Ok(_) => State::Active,
+                // It doesn't even try to say what is wrong.
+                Err(_) => return Err(Error::internal("something")),
+            },
+            _ => State::Active,
+        };
         Ok(StatusReport {
             total_bytes: 1,
             used_bytes: 0,
             available_bytes: 1,
-            state: State::Active,
+            state,
         })
     }
 }
@@ -122,7 +186,12 @@ impl Volumes for Hostile {
     fn create(spec: VolumeSpec) -> Result<Volume, Error> {
         let config: Config = host::config()?;
         misbehave(&config)?;
-        Ok(volume(&spec.name))
+        let mut made = volume(&spec.name);
+        if config.mode == "tell" {
+            made.notes = told()?;
+            made.properties = vec![(told()?, told()?)];
+        }
+        Ok(made)
     }
 
     fn get(name: String) -> Result<Volume, Error> {
@@ -209,13 +278,27 @@ fn misbehave(config: &Config) -> Result<(), Error> {
             Ok(_) => Err(Error::corrupt("it got out")),
             Err(e) => Err(e.into()),
         },
-        "secret-told" => match host::secrets::get("password") {
-            Ok(secret) => {
-                log::write(log::Level::Info, &format!("the password is {secret}"));
-                Err(Error::internal(format!("the password is {secret}")))
-            }
-            Err(_) => Err(Error::internal("no password")),
-        },
+        "secret-told" => {
+            let told = told()?;
+            log::write(log::Level::Info, &told);
+            Err(Error::internal(told))
+        }
+        "secret-at-the-cut" => Err(Error::internal(format!(
+            "{}{}",
+            "x".repeat(4_093),
+            password()?
+        ))),
+        "remember" => {
+            let mut remembered = REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
+            *remembered = Some(password()?);
+            Ok(())
+        }
+        "recall" => {
+            let remembered = REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
+            Err(Error::internal(format!("it remembers {remembered:?}")))
+        }
+        "greet" => Err(Error::internal(config.greeting.clone())),
+        "remove-deep" => dir.remove_tree("deep").map_err(Error::from),
         "secret-ungranted" => match host::secrets::get("token") {
             Err(SecretError::Denied(why)) => Err(Error::new(Cause::Denied(why.clone()), why)),
             _ => Err(Error::corrupt("it got a secret")),
@@ -235,6 +318,19 @@ fn misbehave(config: &Config) -> Result<(), Error> {
             }
         }
         _ => Ok(()),
+    }
+}
+
+fn password() -> Result<String, Error> {
+    host::secrets::get("password").map_err(|_| Error::internal("no password"))
+}
+
+/// A text with the secret in it, where there is one.
+fn told() -> Result<String, Error> {
+    match host::secrets::get("password") {
+        Ok(secret) => Ok(format!("the password is {secret}")),
+        Err(SecretError::NotSet) => Ok("no password".to_owned()),
+        Err(SecretError::Denied(why)) => Err(Error::internal(why)),
     }
 }
 

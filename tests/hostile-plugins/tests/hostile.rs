@@ -112,6 +112,40 @@ fn files_outside_the_directory_stay_closed() {
 }
 
 #[test]
+fn a_deep_tree_is_removed_without_many_descriptors() {
+    let b = Bench::new();
+    let deep = b.dir.path().join("deep");
+    let levels: std::path::PathBuf = (0..1_500).map(|_| "d").collect();
+    std::fs::create_dir_all(deep.join(&levels)).unwrap();
+    std::fs::write(deep.join(&levels).join("file"), "x").unwrap();
+    let path = b.dir.path().display();
+    b.daemon
+        .ok(&format!(
+            "storage add hostile s --path {path} --mode remove-deep"
+        ))
+        .unwrap();
+    b.daemon.ok("volume create s:v --size 1").unwrap();
+    assert!(!deep.exists());
+}
+
+#[test]
+fn the_daemons_own_folder_is_not_lent() {
+    let b = Bench::new();
+    let data = b.daemon.data().display().to_string();
+    b.daemon
+        .ok(&format!(
+            "storage add hostile s --path {data} --mode remove-deep"
+        ))
+        .unwrap();
+    let problem = b
+        .daemon
+        .refused("volume create s:v --size 1", 4, "denied")
+        .unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("the daemon's own"), "{detail}");
+}
+
+#[test]
 fn secrets_and_servers_need_a_grant_and_no_secret_is_told() {
     let b = Bench::new();
     b.ends("secret-ungranted", 4, "denied", "`token` is not granted");

@@ -1,12 +1,14 @@
 //! One field of a configuration: what a schema says of it, and whether a value keeps to that.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::document::{ENTRIES_MAX, object_of, texts};
 use super::format::TextFormat;
 use crate::Error;
 
+/// A pattern when it is compiled: `[a-z]{100000}` is short and large.
+const PATTERN_MAX_BYTES: usize = 2 << 20;
 /// A text in a configuration.
 const TEXT_MAX_BYTES: usize = 64 << 10;
 const FIELD_KEYS: [&str; 17] = [
@@ -97,7 +99,7 @@ impl Field {
             .transpose()
             .map_err(wrong)?;
         let pattern = text("pattern")
-            .map(|p| Regex::new(&p))
+            .map(|p| RegexBuilder::new(&p).size_limit(PATTERN_MAX_BYTES).build())
             .transpose()
             .map_err(|e| wrong(format!("its `pattern` is not valid: {e}")))?;
         let secret = flag("x-cairn-secret");

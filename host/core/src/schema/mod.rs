@@ -142,15 +142,28 @@ impl Schema {
         }
     }
 
-    /// The configuration without its secret fields, and these.
+    /// The configuration without its secret fields, and these. What was a secret until now stays one,
+    /// whatever a newer schema says of its field.
     #[must_use]
-    pub fn split_secrets(&self, config: &Value) -> (Value, BTreeMap<String, String>) {
+    pub fn split_secrets(
+        &self,
+        config: &Value,
+        until_now: &BTreeMap<String, String>,
+    ) -> (Value, BTreeMap<String, String>) {
         let mut public = config.clone();
         let mut secrets = BTreeMap::new();
         if let Some(object) = public.as_object_mut() {
-            for field in self.fields.iter().filter(|f| f.secret) {
-                if let Some(Value::String(secret)) = object.remove(&field.name) {
-                    secrets.insert(field.name.clone(), secret);
+            let secret = |f: &&Field| f.secret || until_now.contains_key(&f.name);
+            for field in self.fields.iter().filter(secret) {
+                match object.remove(&field.name) {
+                    Some(Value::String(secret)) => {
+                        secrets.insert(field.name.clone(), secret);
+                    }
+                    // A secret's text can't have become a number unless someone gave that number.
+                    Some(other) => {
+                        object.insert(field.name.clone(), other);
+                    }
+                    None => {}
                 }
             }
         }

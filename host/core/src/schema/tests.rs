@@ -1,5 +1,7 @@
 //! What a schema takes and refuses.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
@@ -49,10 +51,28 @@ fn all_problems_are_named_at_once() {
 fn no_secret_in_an_error() {
     let found = rules(json!({"pool": "tank", "password": "hunter2"}));
     assert!(!format!("{found:?}").contains("hunter2"));
-    let (public, secrets) =
-        schema().split_secrets(&json!({"pool": "tank", "password": "12345678"}));
+    let (public, secrets) = schema().split_secrets(
+        &json!({"pool": "tank", "password": "12345678"}),
+        &BTreeMap::new(),
+    );
     assert_eq!(public, json!({"pool": "tank"}));
     assert_eq!(secrets["password"], "12345678");
+}
+
+#[test]
+fn what_was_a_secret_stays_one_under_a_newer_schema() {
+    let until_now = BTreeMap::from([("pool".to_owned(), "tank".to_owned())]);
+    let (public, secrets) = schema().split_secrets(&json!({"pool": "dozer"}), &until_now);
+    assert_eq!(public, json!({}));
+    assert_eq!(secrets["pool"], "dozer");
+}
+
+#[test]
+fn a_pattern_that_grows_large_is_refused() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string", "pattern": "[a-z]{100000}"}}});
+    let error = Schema::parse(&schema.to_string()).unwrap_err();
+    assert!(error.message.contains("size limit"), "{error}");
 }
 
 #[test]

@@ -12,16 +12,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use crate::bindings::cairn::host::commands::{CommandError, Host, Output, Request};
-use crate::limits::{
-    COMMAND_HEADROOM, PROGRAM_PATH, STDERR_MAX_BYTES, STDIN_MAX_BYTES, STDOUT_MAX_BYTES,
-};
+use crate::limits::{HEADROOM, PROGRAM_PATH, STDERR_MAX_BYTES, STDIN_MAX_BYTES, STDOUT_MAX_BYTES};
 use crate::state::{Binding, CallState};
 use crate::text::clipped;
 
 impl Host for CallState {
     async fn run(&mut self, request: Request) -> wasmtime::Result<Result<Output, CommandError>> {
         self.commands_run += 1;
-        let limit = self.remaining().saturating_sub(COMMAND_HEADROOM);
+        let limit = self.remaining().saturating_sub(HEADROOM);
         let limit = match request.timeout_ms {
             0 => limit,
             ms => limit.min(Duration::from_millis(u64::from(ms))),
@@ -83,7 +81,7 @@ pub(crate) fn permitted(
     Err(format!(
         "`{shown} {}` matches none of the argument forms granted for `{shown}`; \
          `cairn plugin show {}` lists them",
-        binding.redact(clipped(&line, 300)),
+        binding.shown(&line, 300),
         binding.plugin
     ))
 }

@@ -3,99 +3,66 @@
 //! symbolic link leads out, whoever changes the tree meanwhile.
 
 use std::io::{ErrorKind, Read, Write};
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use cairn_core::plugin::FileAccess;
-use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata as CapMetadata, MetadataExt, OpenOptions, OpenOptionsExt};
 
+use super::granted::{Stalled, failed};
+use super::tree::remove_tree;
 use crate::bindings::cairn::host::files::{
     Entry, FileError, FileKind, Host, Metadata, SpaceReport,
 };
-use crate::limits::{ENTRIES_MAX, FILE_MAX_BYTES};
-use crate::state::{Binding, CallState};
+use crate::limits::{ENTRIES_MAX, FILE_MAX_BYTES, HEADROOM};
+use crate::state::CallState;
 use crate::text::clipped;
 
 type Answer<T> = wasmtime::Result<Result<T, FileError>>;
 
-/// Directories that are the kernel's or the whole system, never a plugin's.
-const NEVER: [&str; 4] = ["/proc", "/sys", "/dev", "/run/user"];
-
-impl Binding {
-    /// Runs `action` on the granted directory, where blocking is allowed.
+impl CallState {
+    /// Runs `action` on the granted directory. Where the file system doesn't answer in time, the call
+    /// ends as `unavailable`, whatever the plugin makes of it.
     async fn within<T: Send + 'static>(
-        &self,
+        &mut self,
         directory: String,
         needs: FileAccess,
         action: impl FnOnce(&Dir) -> Result<T, FileError> + Send + 'static,
     ) -> Answer<T> {
-        if let Err(denied) = self.granted(&directory, needs) {
-            return Ok(Err(denied));
+        let left = self.remaining().saturating_sub(HEADROOM);
+        let shown = clipped(&directory, 200).to_owned();
+        match self.binding.within(left, directory, needs, action).await {
+            Ok(answer) => Ok(answer),
+            Err(Stalled) => {
+                let why = format!("the file system of `{shown}` doesn't answer");
+                self.stalled = Some(why.clone());
+                Ok(Err(FileError::Failed(why)))
+            }
         }
-        let work = tokio::task::spawn_blocking(move || {
-            let dir = Dir::open_ambient_dir(&directory, ambient_authority()).map_err(failed)?;
-            action(&dir)
-        });
-        Ok(work
-            .await
-            .unwrap_or_else(|e| Err(FileError::Failed(e.to_string()))))
-    }
-
-    fn granted(&self, directory: &str, needs: FileAccess) -> Result<(), FileError> {
-        let shown = clipped(directory, 200);
-        let found = self.grants.directories.iter().find(|(d, _)| d == directory);
-        let Some((_, access)) = found else {
-            return Err(FileError::Denied(format!(
-                "the directory `{shown}` is not granted to plugin {}",
-                self.plugin
-            )));
-        };
-        if needs == FileAccess::ReadWrite && *access == FileAccess::Read {
-            return Err(FileError::Denied(format!(
-                "`{shown}` is granted for reading only"
-            )));
-        }
-        let path = Path::new(directory);
-        let odd = path
-            .components()
-            .any(|c| matches!(c, Component::ParentDir | Component::CurDir));
-        if !path.is_absolute()
-            || odd
-            || directory == "/"
-            || NEVER.iter().any(|n| path.starts_with(n))
-        {
-            return Err(FileError::Denied(format!(
-                "`{shown}` can't be lent to a plugin"
-            )));
-        }
-        Ok(())
     }
 }
 
 impl Host for CallState {
     async fn read(&mut self, directory: String, path: String) -> Answer<Vec<u8>> {
-        self.binding
-            .within(directory, FileAccess::Read, move |dir| {
-                let file = dir.open(&path).map_err(failed)?;
-                let mut bytes = Vec::new();
-                file.take(FILE_MAX_BYTES + 1)
-                    .read_to_end(&mut bytes)
-                    .map_err(failed)?;
-                if bytes.len() as u64 > FILE_MAX_BYTES {
-                    return Err(FileError::TooLarge(FILE_MAX_BYTES));
-                }
-                Ok(bytes)
-            })
-            .await
+        self.within(directory, FileAccess::Read, move |dir| {
+            let file = dir.open(&path).map_err(failed)?;
+            let mut bytes = Vec::new();
+            file.take(FILE_MAX_BYTES + 1)
+                .read_to_end(&mut bytes)
+                .map_err(failed)?;
+            if bytes.len() as u64 > FILE_MAX_BYTES {
+                return Err(FileError::TooLarge(FILE_MAX_BYTES));
+            }
+            Ok(bytes)
+        })
+        .await
     }
 
     async fn write(&mut self, directory: String, path: String, content: Vec<u8>) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                write(dir, &path, &content)
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            write(dir, &path, &content)
+        })
+        .await
     }
 
     async fn create_sparse(
@@ -104,131 +71,120 @@ impl Host for CallState {
         path: String,
         size_bytes: u64,
     ) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                let file = dir
-                    .open_with(
-                        &path,
-                        OpenOptions::new().write(true).create_new(true).mode(0o600),
-                    )
-                    .map_err(failed)?;
-                let sized = file.set_len(size_bytes).and_then(|()| file.sync_all());
-                if let Err(e) = sized {
-                    let _ = dir.remove_file(&path);
-                    return Err(failed(e));
-                }
-                sync_parent(dir, &path)
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            let file = dir
+                .open_with(
+                    &path,
+                    OpenOptions::new().write(true).create_new(true).mode(0o600),
+                )
+                .map_err(failed)?;
+            let sized = file.set_len(size_bytes).and_then(|()| file.sync_all());
+            if let Err(e) = sized {
+                let _ = dir.remove_file(&path);
+                return Err(failed(e));
+            }
+            sync_parent(dir, &path)
+        })
+        .await
     }
 
     async fn set_size(&mut self, directory: String, path: String, size_bytes: u64) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                let file = dir
-                    .open_with(&path, OpenOptions::new().write(true))
-                    .map_err(failed)?;
-                file.set_len(size_bytes)
-                    .and_then(|()| file.sync_all())
-                    .map_err(failed)
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            let file = dir
+                .open_with(&path, OpenOptions::new().write(true))
+                .map_err(failed)?;
+            file.set_len(size_bytes)
+                .and_then(|()| file.sync_all())
+                .map_err(failed)
+        })
+        .await
     }
 
     async fn stat(&mut self, directory: String, path: String) -> Answer<Metadata> {
-        self.binding
-            .within(directory, FileAccess::Read, move |dir| {
-                dir.symlink_metadata(&path)
-                    .map(|m| facts(&m))
-                    .map_err(failed)
-            })
-            .await
+        self.within(directory, FileAccess::Read, move |dir| {
+            dir.symlink_metadata(&path)
+                .map(|m| facts(&m))
+                .map_err(failed)
+        })
+        .await
     }
 
     async fn list(&mut self, directory: String, path: String) -> Answer<Vec<Entry>> {
-        self.binding
-            .within(directory, FileAccess::Read, move |dir| entries(dir, &path))
+        self.within(directory, FileAccess::Read, move |dir| entries(dir, &path))
             .await
     }
 
     async fn make_directory(&mut self, directory: String, path: String) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                dir.create_dir_all(&path).map_err(failed)?;
-                sync_parent(dir, &path)
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            dir.create_dir_all(&path).map_err(failed)?;
+            sync_parent(dir, &path)
+        })
+        .await
     }
 
     async fn remove(&mut self, directory: String, path: String) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                let removed = match dir.symlink_metadata(&path) {
-                    Ok(m) if m.is_dir() => dir.remove_dir(&path),
-                    Ok(_) => dir.remove_file(&path),
-                    Err(e) => Err(e),
-                };
-                match removed {
-                    Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-                    Err(e) => Err(failed(e)),
-                    Ok(()) => sync_parent(dir, &path),
-                }
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            let removed = match dir.symlink_metadata(&path) {
+                Ok(m) if m.is_dir() => dir.remove_dir(&path),
+                Ok(_) => dir.remove_file(&path),
+                Err(e) => Err(e),
+            };
+            match removed {
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+                Err(e) => Err(failed(e)),
+                Ok(()) => sync_parent(dir, &path),
+            }
+        })
+        .await
     }
 
     async fn remove_tree(&mut self, directory: String, path: String) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                let facts = match dir.symlink_metadata(&path) {
-                    Ok(facts) => facts,
-                    Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-                    Err(e) => return Err(failed(e)),
-                };
-                if !facts.is_dir() {
-                    return Err(FileError::NotADirectory);
-                }
-                let device = dir.dir_metadata().map_err(failed)?.dev();
-                remove_tree(dir, Path::new(&path), device)?;
-                sync_parent(dir, &path)
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            let facts = match dir.symlink_metadata(&path) {
+                Ok(facts) => facts,
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(e) => return Err(failed(e)),
+            };
+            if !facts.is_dir() {
+                return Err(FileError::NotADirectory);
+            }
+            remove_tree(dir, Path::new(&path))?;
+            sync_parent(dir, &path)
+        })
+        .await
     }
 
     async fn rename(&mut self, directory: String, from: String, to: String) -> Answer<()> {
-        self.binding
-            .within(directory, FileAccess::ReadWrite, move |dir| {
-                dir.rename(&from, dir, &to).map_err(failed)?;
-                sync_parent(dir, &from)?;
-                sync_parent(dir, &to)
-            })
-            .await
+        self.within(directory, FileAccess::ReadWrite, move |dir| {
+            dir.rename(&from, dir, &to).map_err(failed)?;
+            sync_parent(dir, &from)?;
+            sync_parent(dir, &to)
+        })
+        .await
     }
 
     async fn space(&mut self, directory: String) -> Answer<SpaceReport> {
-        self.binding
-            .within(directory, FileAccess::Read, |dir| {
-                let facts = rustix::fs::fstatvfs(dir).map_err(|e| failed(e.into()))?;
-                Ok(SpaceReport {
-                    total_bytes: facts.f_blocks * facts.f_frsize,
-                    available_bytes: facts.f_bavail * facts.f_frsize,
-                    filesystem_id: facts.f_fsid,
-                    read_only: facts.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
-                })
+        self.within(directory, FileAccess::Read, |dir| {
+            let facts = rustix::fs::fstatvfs(dir).map_err(|e| failed(e.into()))?;
+            Ok(SpaceReport {
+                total_bytes: facts.f_blocks * facts.f_frsize,
+                available_bytes: facts.f_bavail * facts.f_frsize,
+                filesystem_id: facts.f_fsid,
+                read_only: facts.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
             })
-            .await
+        })
+        .await
     }
 
     async fn absolute(&mut self, directory: String) -> Answer<String> {
         let named = directory.clone();
-        self.binding
-            .within(directory, FileAccess::Read, move |_| {
-                let path = std::fs::canonicalize(&named).map_err(failed)?;
-                path.into_os_string()
-                    .into_string()
-                    .map_err(|_| FileError::Failed("the directory's path is not UTF-8".to_owned()))
-            })
-            .await
+        self.within(directory, FileAccess::Read, move |_| {
+            let path = std::fs::canonicalize(&named).map_err(failed)?;
+            path.into_os_string()
+                .into_string()
+                .map_err(|_| FileError::Failed("the directory's path is not UTF-8".to_owned()))
+        })
+        .await
     }
 }
 
@@ -293,26 +249,6 @@ fn entries(dir: &Dir, path: &str) -> Result<Vec<Entry>, FileError> {
     Ok(found)
 }
 
-fn remove_tree(dir: &Dir, path: &Path, device: u64) -> Result<(), FileError> {
-    let inner = dir.open_dir(path).map_err(failed)?;
-    if inner.dir_metadata().map_err(failed)?.dev() != device {
-        return Err(FileError::Failed(format!(
-            "{} is another file system mounted there; unmount it first",
-            path.display()
-        )));
-    }
-    for entry in inner.entries().map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        if entry.file_type().map_err(failed)?.is_dir() {
-            remove_tree(&inner, Path::new(&name), device)?;
-        } else {
-            inner.remove_file(&name).map_err(failed)?;
-        }
-    }
-    dir.remove_dir(path).map_err(failed)
-}
-
 fn facts(metadata: &CapMetadata) -> Metadata {
     let kind = metadata.file_type();
     let modified = metadata.modified().ok().and_then(|t| {
@@ -335,22 +271,5 @@ fn facts(metadata: &CapMetadata) -> Metadata {
         allocated_bytes: metadata.blocks() * 512,
         modified_ms: modified.unwrap_or(0),
         mode: metadata.mode(),
-    }
-}
-
-fn failed(error: std::io::Error) -> FileError {
-    match error.kind() {
-        ErrorKind::NotFound => FileError::NotFound,
-        ErrorKind::AlreadyExists => FileError::AlreadyExists,
-        ErrorKind::DirectoryNotEmpty => FileError::NotEmpty,
-        ErrorKind::NotADirectory => FileError::NotADirectory,
-        ErrorKind::IsADirectory => FileError::IsADirectory,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FileError::NoSpace,
-        ErrorKind::ReadOnlyFilesystem => FileError::ReadOnly,
-        // This is also what cap-std answers to a path that leads out of the directory.
-        ErrorKind::PermissionDenied => FileError::Denied(format!(
-            "{error}: the path leads out of the granted directory, or the daemon may not use it"
-        )),
-        _ => FileError::Failed(error.to_string()),
     }
 }

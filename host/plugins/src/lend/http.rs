@@ -9,7 +9,7 @@ use futures::StreamExt;
 use reqwest::{ClientBuilder, Method, RequestBuilder, Url};
 
 use crate::bindings::cairn::host::http::{Host, HttpError, Request, Response};
-use crate::limits::{COMMAND_HEADROOM, HTTP_MAX_BYTES};
+use crate::limits::{HEADROOM, HTTP_MAX_BYTES};
 use crate::state::{Binding, CallState};
 use crate::text::clipped;
 
@@ -80,10 +80,21 @@ fn causes(error: &dyn std::error::Error) -> String {
     let texts: Vec<String> = chain.map(ToString::to_string).collect();
     texts.join(": ")
 }
+/// Headers that the host alone sets.
+const HOSTS_OWN: [&str; 8] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "proxy-connection",
+];
 
 impl Host for CallState {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, HttpError>> {
-        let limit = self.remaining().saturating_sub(COMMAND_HEADROOM);
+        let limit = self.remaining().saturating_sub(HEADROOM);
         let limit = match request.timeout_ms {
             0 => limit,
             ms => limit.min(Duration::from_millis(u64::from(ms))),
@@ -105,11 +116,13 @@ async fn fetch(binding: &Binding, request: Request) -> Result<Response, HttpErro
     permitted(binding, &url, &request.method)?;
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| HttpError::Failed("the method is not valid".to_owned()))?;
-    let mut exchange = binding.http.request(method, url)?.body(request.body);
+    let mut exchange = binding.here.http.request(method, url)?.body(request.body);
     for (name, value) in request.headers {
+        own(&name)?;
         exchange = exchange.header(name, value);
     }
     for (name, prefix, secret) in request.secret_headers {
+        own(&name)?;
         if !binding.grants.secrets.contains(&secret) {
             return Err(HttpError::Denied(format!(
                 "the secret `{secret}` is not granted"
@@ -145,6 +158,18 @@ async fn fetch(binding: &Binding, request: Request) -> Result<Response, HttpErro
         headers,
         body,
     })
+}
+
+/// Headers that say to whom a request goes and where it ends are the host's: a plugin could pass its
+/// grant with them.
+fn own(name: &str) -> Result<(), HttpError> {
+    let lower = name.trim().to_ascii_lowercase();
+    if !HOSTS_OWN.contains(&lower.as_str()) {
+        return Ok(());
+    }
+    Err(HttpError::Denied(format!(
+        "the header `{lower}` is set by the host; leave it out"
+    )))
 }
 
 /// A grant names a host, with a port or for any port, and plain HTTP only where it says `http://`.

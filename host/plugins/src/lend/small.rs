@@ -7,8 +7,8 @@ use rand::TryRngCore;
 
 use crate::bindings::cairn::host::{clock, context, log, notices, random, scratch, secrets};
 use crate::limits::{
-    LOG_MAX_LINES, NOTICES_MAX, RANDOM_MAX_BYTES, SCRATCH_KEY_MAX_BYTES, SCRATCH_MAX_BYTES,
-    SCRATCH_MAX_KEYS, SCRATCH_VALUE_MAX_BYTES, TEXT_MAX_BYTES,
+    NOTICES_MAX, RANDOM_MAX_BYTES, SCRATCH_KEY_MAX_BYTES, SCRATCH_MAX_BYTES, SCRATCH_MAX_KEYS,
+    SCRATCH_VALUE_MAX_BYTES, TEXT_MAX_BYTES,
 };
 use crate::state::CallState;
 use crate::text::clipped;
@@ -17,7 +17,7 @@ impl context::Host for CallState {
     async fn get(&mut self) -> wasmtime::Result<context::CallContext> {
         Ok(context::CallContext {
             instance: self.binding.instance.name.clone(),
-            node: self.binding.node.clone(),
+            node: self.binding.here.node.clone(),
             config: self.binding.instance.config.to_string(),
             deadline_ms: u32::try_from(self.remaining().as_millis()).unwrap_or(u32::MAX),
         })
@@ -75,22 +75,7 @@ impl scratch::Host for CallState {
 
 impl log::Host for CallState {
     async fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
-        self.log_lines = self.log_lines.saturating_add(1);
-        if self.log_lines > LOG_MAX_LINES {
-            return Ok(());
-        }
-        let message = self.binding.redact(clipped(&message, TEXT_MAX_BYTES));
-        let (plugin, instance) = (&self.binding.plugin, &self.binding.instance.name);
-        match level {
-            log::Level::Debug => tracing::debug!(target: "plugin", %plugin, %instance, "{message}"),
-            log::Level::Info => tracing::info!(target: "plugin", %plugin, %instance, "{message}"),
-            log::Level::Warn => tracing::warn!(target: "plugin", %plugin, %instance, "{message}"),
-            log::Level::Error => tracing::error!(target: "plugin", %plugin, %instance, "{message}"),
-        }
-        if self.log_lines == LOG_MAX_LINES {
-            tracing::warn!(target: "plugin", %plugin, %instance,
-                "more than {LOG_MAX_LINES} lines in one call; the rest is dropped");
-        }
+        self.log.write(level, &message);
         Ok(())
     }
 }
@@ -106,8 +91,8 @@ impl notices::Host for CallState {
         if self.notices > NOTICES_MAX {
             return Ok(());
         }
-        let subject = self.binding.redact(clipped(&subject, 256));
-        let message = self.binding.redact(clipped(&message, TEXT_MAX_BYTES));
+        let subject = self.binding.shown(&subject, 256);
+        let message = self.binding.shown(&message, TEXT_MAX_BYTES);
         let (plugin, instance) = (&self.binding.plugin, &self.binding.instance.name);
         match severity {
             notices::Severity::Cleared => {
