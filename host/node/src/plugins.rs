@@ -11,7 +11,7 @@
 use std::sync::{Arc, PoisonError};
 
 use cairn_core::names::PluginName;
-use cairn_core::plugin::{Inspection, Installed, Version};
+use cairn_core::plugin::{Inspection, Installed, Signature, Version};
 use cairn_core::{Code, Error};
 use cairn_plugins::{Plugin, verify};
 use cairn_store::{Change, Expect};
@@ -30,9 +30,14 @@ impl Node {
         component: &[u8],
         minisig: Option<&str>,
     ) -> Result<Inspection, Error> {
+        // Who made it is asked before any of it runs.
+        let signature = match minisig {
+            Some(minisig) => Some(verify(component, minisig, &self.trusted_keys()?)?),
+            None => None,
+        };
         let mut inspection = self.host.inspect(component).await?;
-        if let Some(minisig) = minisig {
-            inspection.signature = verify(component, minisig, &self.trusted_keys()?)?;
+        if let Some(signature) = signature {
+            inspection.signature = signature;
         }
         Ok(inspection)
     }
@@ -62,6 +67,12 @@ impl Node {
                         installed.active.inspection.version, inspection.version, inspection.digest
                     ),
                 ));
+            }
+            if self.loaded_plugin(&name).is_err() {
+                // Its file may be lost or damaged: this is the same one, whole.
+                self.components.put(&inspection.digest, component)?;
+                let plugin = self.host.load(component, &installed.active).await?;
+                self.serve(&name, plugin);
             }
             if !grants.is_empty() {
                 self.regrant(&name, grants).await?;
@@ -105,7 +116,8 @@ impl Node {
         if installed.active.inspection.digest == inspection.digest {
             return self.plugin(name);
         }
-        let version = regranted(inspection, &installed.active, grants)?;
+        let grants = signed_on(&installed.active.inspection, &inspection, grants)?;
+        let version = regranted(inspection, &installed.active, &grants)?;
         self.components.put(&version.inspection.digest, component)?;
         let plugin = self.host.load(component, &version).await?;
         let next = Installed {
@@ -322,6 +334,26 @@ impl Node {
             self.host.forget(digest);
         }
     }
+}
+
+/// What consents to an unsigned version after a signed one.
+const UNSIGNED: &str = "unsigned";
+
+/// A version that nobody signed doesn't follow a signed one without a word. Gives the grants without
+/// that word.
+fn signed_on(old: &Inspection, new: &Inspection, grants: &[String]) -> Result<Vec<String>, Error> {
+    let rest: Vec<String> = grants.iter().filter(|g| *g != UNSIGNED).cloned().collect();
+    if let (Signature::Trusted { signer, .. }, Signature::None) = (&old.signature, &new.signature)
+        && rest.len() == grants.len()
+    {
+        let message = format!(
+            "plugin {} {} is signed by {signer}, and this version isn't signed: give its signature with --signature, \
+             or accept it without one by --grant {UNSIGNED}; nothing was changed",
+            old.name, old.version
+        );
+        return Err(Error::new(Code::Denied, message).with_by(vec![UNSIGNED.to_owned()]));
+    }
+    Ok(rest)
 }
 
 pub(crate) fn no_plugin(name: &PluginName) -> Error {

@@ -135,8 +135,20 @@ impl Node {
         let calls = self.bind(name, record)?;
         let findings = calls.check().await?;
         calls.added().await?;
-        calls.activate().await?;
-        Ok((calls.identity().await?, findings))
+        let usable = async {
+            calls.activate().await?;
+            calls.identity().await
+        };
+        match usable.await {
+            Ok(identity) => Ok((identity, findings)),
+            Err(e) => {
+                // What was prepared for it goes again, as it isn't added.
+                if let Err(left) = calls.removed().await {
+                    tracing::warn!(storage = %name, "what was prepared for it stays: {left}");
+                }
+                Err(e)
+            }
+        }
     }
 
     /// Changes a storage's configuration: given keys are set, `null` takes one away.
@@ -151,6 +163,11 @@ impl Node {
     ) -> Result<Storage, Error> {
         let _change = self.changes.lock().await;
         let (old, revision) = self.storage_record(name)?;
+        if expect.is_some_and(|expect| expect != revision) {
+            // Before the plugin is told of a change that would then not be recorded.
+            let message = format!("storage {name} has changed since it was read; read it again");
+            return Err(Error::new(Code::Revision, message));
+        }
         let storage_type = self.storage_type(&old.plugin)?;
         let mut config = old.config.clone();
         if let (Some(config), Some(changes)) = (config.as_object_mut(), changes.as_object()) {
@@ -291,11 +308,17 @@ impl Node {
         {
             return Ok(Arc::clone(there));
         }
-        let calls = self.bind(name, &record)?;
-        let mounted = Arc::new(Mounted::new(record, revision, calls));
-        self.mounted()
-            .insert(name.to_string(), Arc::clone(&mounted));
-        Ok(mounted)
+        loop {
+            let calls = self.bind(name, &record)?;
+            let plugin: PluginName = record.plugin.parse()?;
+            let mut all = self.mounted();
+            // A version that was replaced meanwhile must not come back with what it was granted.
+            if Arc::ptr_eq(calls.plugin(), &self.loaded_plugin(&plugin)?) {
+                let mounted = Arc::new(Mounted::new(record, revision, calls));
+                all.insert(name.to_string(), Arc::clone(&mounted));
+                return Ok(mounted);
+            }
+        }
     }
 
     fn bind(&self, name: &StorageName, record: &StorageRecord) -> Result<StorageCalls, Error> {

@@ -80,9 +80,7 @@ async fn token(State(node): State<Shared>) -> Answer<Json<PrintedToken>> {
 #[utoipa::path(post, path = "/api/v1/cluster/join", tag = "cluster", request_body = Token,
     responses((status = 200, body = ClusterStatus), (status = "default", body = Problem)))]
 async fn join(State(node): State<Shared>, Body(body): Body<Token>) -> Answer<Json<ClusterStatus>> {
-    // A client that goes away must not stop a join halfway.
-    let joined = tokio::spawn(async move { node.join_cluster(&body.token).await });
-    Ok(Json(ended(joined).await?))
+    Ok(Json(node.join_cluster(&body.token).await?))
 }
 
 /// Take this node out of its cluster
@@ -92,8 +90,7 @@ async fn leave(
     State(node): State<Shared>,
     Query(query): Query<Force>,
 ) -> Answer<Json<ClusterStatus>> {
-    let left = tokio::spawn(async move { node.leave_cluster(query.force).await });
-    Ok(Json(ended(left).await?))
+    Ok(Json(node.leave_cluster(query.force).await?))
 }
 
 /// Go on with this node alone after the majority is lost for good
@@ -103,8 +100,7 @@ async fn force_quorum(
     State(node): State<Shared>,
     Body(body): Body<Forced>,
 ) -> Answer<Json<ClusterStatus>> {
-    let forced = tokio::spawn(async move { node.force_quorum(&body.cluster).await });
-    Ok(Json(ended(forced).await?))
+    Ok(Json(node.force_quorum(&body.cluster).await?))
 }
 
 /// Add the witness that printed a token
@@ -114,8 +110,7 @@ async fn add_witness(
     State(node): State<Shared>,
     Body(body): Body<Token>,
 ) -> Answer<Json<ClusterStatus>> {
-    let added = tokio::spawn(async move { node.add_witness(&body.token).await });
-    Ok(Json(ended(added).await?))
+    Ok(Json(node.add_witness(&body.token).await?))
 }
 
 /// Remove a witness
@@ -125,8 +120,7 @@ async fn remove_witness(
     State(node): State<Shared>,
     Path(name): Path<String>,
 ) -> Answer<StatusCode> {
-    let removed = tokio::spawn(async move { node.remove_witness(&name).await });
-    ended(removed).await?;
+    node.remove_witness(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,12 +152,6 @@ async fn remove(
     Path(name): Path<String>,
     Query(query): Query<Force>,
 ) -> Answer<StatusCode> {
-    let removed = tokio::spawn(async move { node.remove_node(&name, query.force).await });
-    ended(removed).await?;
+    node.remove_node(&name, query.force).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn ended<T>(task: tokio::task::JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    task.await
-        .map_err(|e| Error::internal(format!("it ended halfway: {e}")))?
 }

@@ -11,10 +11,11 @@ mod volumes;
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
 use cairn_core::{Code, Error};
 use cairn_node::Node;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -89,6 +90,19 @@ pub(crate) fn router(node: Shared) -> Router {
             Problem::from(error.with_status(405))
         })
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(carried_out))
+}
+
+/// What was begun is carried out, also where the client goes away: a change that stops halfway would be
+/// reported to nobody, and free its volume while its programs still run.
+async fn carried_out(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(e) => Problem::from(Error::internal(format!("it ended halfway: {e}"))).into_response(),
+    }
 }
 
 /// A fault of ours must not cost the connection, nor tell its insides.
