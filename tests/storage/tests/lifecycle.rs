@@ -190,6 +190,17 @@ fn signatures_count_only_by_trusted_keys_and_for_these_bytes() {
         key.contains(id),
         "the id is the one minisign shows: {id}: {key}"
     );
+    // A version that nobody signed doesn't follow it without a word.
+    let upgrade = format!("plugin upgrade {}", altered.display());
+    let problem = d.refused(&upgrade, 4, "denied").unwrap();
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("signed by signer"),
+        "{problem}"
+    );
+    d.ok(&format!("{upgrade} --grant unsigned")).unwrap();
     d.ok("plugin trust remove signer").unwrap();
     assert_eq!(d.ok("plugin trust list").unwrap(), json!([]));
 }
