@@ -6,7 +6,7 @@
 //! | [`authority`] | the cluster's certificate authority |
 //! | [`identity`], [`witness`] | what a node, or a witness, is; kept in one file |
 //! | [`seal`] | the cluster's key: what a witness keeps, it can't read |
-//! | [`token`], [`join`] | one printed string lets in one machine |
+//! | [`token`], [`mod@join`] | one printed string lets in one machine |
 //! | [`trust`], [`presented`] | whom we believe and what we show; both change at run time |
 //! | [`server`], [`tls`] | one port for peers, joins and the API |
 //! | [`rpc`] | requests between nodes: handler's side |
