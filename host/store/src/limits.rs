@@ -58,6 +58,8 @@ pub(crate) const CHANGE_LIMIT: Duration = Duration::from_secs(8);
 pub(crate) const QUORUM_WAIT: Duration = Duration::from_millis(2_500);
 /// How long one try to hand a change to the leader may take.
 pub(crate) const FORWARD_LIMIT: Duration = Duration::from_secs(4);
+/// How long a store that stops waits for the flush of its state.
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// Between two tries.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(50);
 

@@ -3,6 +3,7 @@
 //! An append is acknowledged when `raft-log` has synced it (`fdatasync`, several appends at once). After
 //! one failed sync consensus stops on this node, and nothing is acknowledged until the daemon starts
 //! anew: whether the data reached the disk can't be known any more.
+//! What is found at the start is synced before it is read.
 //! Cost: one sync a batch; reads come from memory for the newest entries, else from the file.
 
 use std::fmt::Debug;
@@ -33,6 +34,7 @@ impl Log {
     pub(crate) fn open(dir: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir)
             .map_err(StoreError::io(format!("{} can't be made", dir.display())))?;
+        settle(dir).map_err(StoreError::io(format!("{} can't be synced", dir.display())))?;
         let mut config = Config::new(dir.display());
         config.wal.chunk_max_size = Some(LOG_FILE_BYTES);
         config.wal.read_buffer_size = Some(1 << 20);
@@ -79,6 +81,21 @@ impl Log {
         rx.await
             .map_err(|_| io::Error::other("the log's writer has ended"))?
     }
+}
+
+/// Whatever is read from now on counts as on disk, so it must be: a process that was killed leaves writes
+/// that nobody synced, and after a failed sync the page cache shows what the disk may not have. Syncs all,
+/// and has it read from the disk.
+fn settle(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_file() {
+            let file = std::fs::File::open(path)?;
+            file.sync_all()?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    std::fs::File::open(dir)?.sync_all()
 }
 
 /// What `raft-log` keeps.

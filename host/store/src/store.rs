@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::change::{Action, Answer, Change, Command, Record, Task};
 use crate::contact::Contacts;
 use crate::limits::{
-    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, FORWARD_LIMIT, LOG_CACHE_BYTES,
+    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, FLUSH_LIMIT, FORWARD_LIMIT, LOG_CACHE_BYTES,
     LOG_KEEP_ENTRIES, QUORUM_WAIT, RETRY_PAUSE, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_MS,
     SNAPSHOT_ENTRIES, TRANSACTION_MAX_BYTES, Timing, VALUE_MAX_BYTES,
 };
@@ -355,8 +355,25 @@ impl Store {
         if let Err(e) = self.raft.shutdown().await {
             tracing::warn!("consensus ended with {e}");
         }
-        if let Err(e) = self.machine.state.flush() {
-            tracing::warn!("the state wasn't flushed, and will be caught up from the log: {e}");
+        self.flush_state().await;
+    }
+}
+
+impl Store {
+    /// Spares the next start some work. On a thread of its own, and not for ever: sled doesn't come back from
+    /// a flush after the disk was full, and a runtime would wait for it at its end.
+    async fn flush_state(&self) {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        let state = Arc::clone(&self.machine.state);
+        std::thread::spawn(move || drop(tx.send(state.flush())));
+        match tokio::time::timeout(FLUSH_LIMIT, rx).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(e))) => {
+                tracing::warn!("the state wasn't flushed, and will be caught up from the log: {e}");
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("the state can't be flushed, and will be caught up from the log");
+            }
         }
     }
 }

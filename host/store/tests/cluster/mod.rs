@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ struct Wires {
     witness: Option<Arc<Witness>>,
     /// From, to.
     cut: BTreeSet<(u64, u64)>,
+    /// From, to: what is sent arrives after healing, when nobody waits for it any more.
+    held: BTreeSet<(u64, u64)>,
 }
 
 /// The network between the stores.
@@ -58,6 +60,18 @@ impl Net {
         self.cut_one_way(b, a);
     }
 
+    /// Messages both ways wait until healing, as with a process or a machine that is stopped for a while.
+    pub(crate) fn hold(&self, a: u64, b: u64) {
+        let mut wires = self.wires.lock().unwrap();
+        wires.held.extend([(a, b), (b, a)]);
+    }
+
+    async fn released(&self, from: u64, to: u64) {
+        while self.wires.lock().unwrap().held.contains(&(from, to)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn target(&self, to: u64) -> Option<Target> {
         let wires = self.wires.lock().unwrap();
         if to == WITNESS {
@@ -67,7 +81,9 @@ impl Net {
     }
 
     pub(crate) fn heal(&self) {
-        self.wires.lock().unwrap().cut.clear();
+        let mut wires = self.wires.lock().unwrap();
+        wires.cut.clear();
+        wires.held.clear();
     }
 }
 
@@ -102,15 +118,24 @@ impl Transport for Wire {
         limit: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallError>> {
         let (from, net) = (self.from, self.net.clone());
+        let waits = net.clone();
         let passes = move |a, b| !net.wires.lock().unwrap().cut.contains(&(a, b));
-        let target = self.net.target(to);
         Box::pin(async move {
-            let target = target.ok_or_else(|| CallError::Unreachable("it is down".to_owned()))?;
+            let target = waits.target(to);
+            target.ok_or_else(|| CallError::Unreachable("it is down".to_owned()))?;
             if !passes(from, to) {
                 return Err(CallError::Unreachable("the link is cut".to_owned()));
             }
             // Runs on even if nobody waits any more, as on another machine.
-            let answer = tokio::spawn(async move { target.handle(from, rpc, body).await });
+            let answer = tokio::spawn(async move {
+                waits.released(from, to).await;
+                let down = || StoreError::Stopped("it is down".to_owned());
+                let target = waits.target(to).ok_or_else(down)?;
+                let answer = target.handle(from, rpc, body).await;
+                drop(target);
+                waits.released(to, from).await;
+                answer
+            });
             let answer = tokio::time::timeout(limit, answer).await;
             let answer = answer.map_err(|_| CallError::NoAnswer("too late".to_owned()))?;
             if !passes(to, from) {
@@ -293,4 +318,31 @@ pub(crate) async fn until(what: &str, mut is: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The way to nobody.
+struct NoWay;
+
+impl Transport for NoWay {
+    fn call(
+        &self,
+        _: u64,
+        _: Rpc,
+        _: Bytes,
+        _: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, CallError>> {
+        Box::pin(async { Err(CallError::Unreachable("it is alone".to_owned())) })
+    }
+}
+
+/// The only member of a cluster, in a folder that the test keeps.
+pub(crate) async fn open_alone(dir: &Path, cipher: impl Cipher) -> Result<Arc<Store>, StoreError> {
+    let options = Options {
+        dir: dir.to_owned(),
+        me: 1,
+        cipher: Arc::new(cipher),
+        transport: Arc::new(NoWay),
+        timing: Timing::default(),
+    };
+    Store::open(options).await
 }
