@@ -56,6 +56,8 @@ pub(crate) const STATE_CACHE_BYTES: u64 = 8 << 20;
 pub(crate) const CHANGE_LIMIT: Duration = Duration::from_secs(8);
 /// How long a change waits for a quorum that isn't there before it is refused.
 pub(crate) const QUORUM_WAIT: Duration = Duration::from_millis(2_500);
+/// The same where a majority is here and elects: candidates may have to try again.
+pub(crate) const ELECTION_WAIT: Duration = Duration::from_secs(5);
 /// How long one try to hand a change to the leader may take.
 pub(crate) const FORWARD_LIMIT: Duration = Duration::from_secs(4);
 /// How long a store that stops waits for the flush of its state.

@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use crate::change::{Action, Answer, Change, Command, Record, Task};
 use crate::contact::Contacts;
 use crate::limits::{
-    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, FLUSH_LIMIT, FORWARD_LIMIT, LOG_CACHE_BYTES,
-    LOG_KEEP_ENTRIES, QUORUM_WAIT, RETRY_PAUSE, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_CHUNK_MS,
-    SNAPSHOT_ENTRIES, TRANSACTION_MAX_BYTES, Timing, VALUE_MAX_BYTES,
+    APPEND_MAX_ENTRIES, CHANGE_LIMIT, CHANGES_MAX, ELECTION_WAIT, FLUSH_LIMIT, FORWARD_LIMIT,
+    LOG_CACHE_BYTES, LOG_KEEP_ENTRIES, QUORUM_WAIT, RETRY_PAUSE, SNAPSHOT_CHUNK_BYTES,
+    SNAPSHOT_CHUNK_MS, SNAPSHOT_ENTRIES, TRANSACTION_MAX_BYTES, Timing, VALUE_MAX_BYTES,
 };
 use crate::log::Log;
 use crate::machine::Machine;
@@ -301,7 +301,8 @@ impl Store {
                 }
                 return Ok((leader != self.me).then_some(leader));
             }
-            if started.elapsed() > QUORUM_WAIT {
+            let electing = quorum.votes >= quorum.needed;
+            if started.elapsed() > if electing { ELECTION_WAIT } else { QUORUM_WAIT } {
                 return Err(quorum.refusal());
             }
             tokio::time::sleep(RETRY_PAUSE).await;
