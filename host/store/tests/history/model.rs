@@ -15,7 +15,9 @@ pub(crate) struct Step {
     /// Ticks of one clock for all clients.
     pub(crate) called: u64,
     pub(crate) returned: u64,
+    #[allow(dead_code)] // shown when a check fails
     pub(crate) client: u64,
+    #[allow(dead_code)] // the same
     pub(crate) member: u64,
     pub(crate) did: Did,
 }
