@@ -58,7 +58,7 @@ pub fn protection_names_and_sizes(b: &Bench) {
     b.ok("volume rename s:a b");
     assert_eq!(b.ok("volume resize s:b 16M")["size_bytes"], 16 << 20);
     b.ok("volume resize s:b 16M");
-    b.refused("volume resize s:b 8M", 1, "unsupported");
+    b.refused("volume resize s:b 8M", 2, "invalid");
     assert!(!b.can("shrinking"), "then this test must shrink");
     b.refused("volume resize s:b 8M --shrink", 1, "unsupported");
     assert!(b.holds("s:b", "", 3), "growing keeps the content");
@@ -71,7 +71,7 @@ pub fn protection_names_and_sizes(b: &Bench) {
     if b.can("quota") {
         b.ok(tree);
         assert_eq!(b.ok("volume resize s:tree 8M")["size_bytes"], 8 << 20);
-        b.refused("volume resize s:tree 4M", 1, "unsupported");
+        b.refused("volume resize s:tree 4M", 2, "invalid");
     } else {
         b.refused(tree, 2, "invalid");
     }
