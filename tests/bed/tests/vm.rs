@@ -121,18 +121,18 @@ fn files(node: &Node) {
     let bytes: Vec<u8> = (0..FILE_BYTES).map(|i| (i * i / 7) as u8).collect();
     fs::write(&path, &bytes).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o751)).unwrap();
-    node.put(&path, "/root/it's b").unwrap();
+    node.put(&path, "/tmp/it's b").unwrap();
     assert!(
-        node.read("/root/it's b").unwrap() == bytes,
+        node.read("/tmp/it's b").unwrap() == bytes,
         "the file came back changed"
     );
-    assert_eq!(node.sh("stat -c %a /root/it*").unwrap(), "751\n");
+    assert_eq!(node.sh("stat -c %a /tmp/it*").unwrap(), "751\n");
     assert!(
         node.read("/proc/version")
             .unwrap()
             .starts_with(b"Linux version 6.12")
     );
-    assert!(node.read("/root/none").is_err());
+    assert!(node.read("/tmp/none").is_err());
 }
 
 #[test]
