@@ -8,6 +8,7 @@ use cairn_sdk::storage::{
 
 use crate::StorageDir;
 use crate::identity::version;
+use crate::meta::readable;
 use crate::place::{Place, TRANSFER, VOLUMES};
 
 /// Sizes are multiples of a sector.
@@ -91,7 +92,8 @@ impl Backend for StorageDir {
 
 impl Health for StorageDir {
     fn report() -> Result<Vec<Fact>, Error> {
-        let space = Place::open()?.dir.space()?;
+        let place = Place::open()?;
+        let space = place.dir.space()?;
         let used = space.total_bytes.saturating_sub(space.available_bytes);
         let percent = used
             .saturating_mul(100)
@@ -102,11 +104,19 @@ impl Health for StorageDir {
             WARN_PERCENT.. => Level::Warning,
             _ => Level::Ok,
         };
-        Ok(vec![Fact {
+        let mut facts = vec![Fact {
             subject: "capacity".to_owned(),
             level,
             message: format!("the file system is {percent} % full"),
             since_ms: None,
-        }])
+        }];
+        let (_, damaged) = readable(&place)?;
+        facts.extend(damaged.into_iter().map(|damage| Fact {
+            subject: format!("volume {}", damage.volume),
+            level: Level::Critical,
+            message: damage.error.message,
+            since_ms: None,
+        }));
+        Ok(facts)
     }
 }

@@ -10,7 +10,7 @@ use crate::StorageDir;
 use crate::place::{MARKER, Place, TRANSFER, VOLUMES};
 
 /// What `qemu-img` is run with; every file is under the storage's directory.
-const FORMS: [&str; 11] = [
+const FORMS: [&str; 12] = [
     "--version",
     "create -q -f qcow2 -o preallocation={off|metadata|falloc} {config.path}/volumes/{name}/{name} {number}",
     "create -q -f qcow2 -F {raw|qcow2} -b {name} {config.path}/volumes/{name}/{name} {number}",
@@ -22,7 +22,8 @@ const FORMS: [&str; 11] = [
     "rebase -q -f qcow2 -u -F {raw|qcow2} -b {name} {config.path}/transfer/{name}",
     "convert -q -O qcow2 -B? {config.path}/volumes/{name}/{name}? -F? {raw|qcow2}? -f {raw|qcow2} \
      {config.path}/volumes/{name}/{name} {config.path}/transfer/{name}",
-    "info --output=json -U {config.path}/transfer/{name}",
+    "info --output=json -U -f qcow2 {config.path}/transfer/{name}",
+    "dd -f raw -O raw -U bs=512 count=1 if={config.path}/transfer/{name} of={config.path}/transfer/{name}",
 ];
 
 impl Identity for StorageDir {

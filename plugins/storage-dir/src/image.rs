@@ -104,20 +104,33 @@ pub(crate) fn export(
     run(arguments)
 }
 
-/// The virtual size of an image, and its backing file if it names one.
-pub(crate) fn info(place: &Place, relative: &str) -> Result<(u64, Option<String>), Error> {
-    let output = output(["info", "--output=json", "-U", &place.absolute(relative)])?;
+/// The first bytes of a file, whatever it is, as a file of their own: the host reads small files only.
+pub(crate) fn head(place: &Place, relative: &str, copy: &str) -> Result<(), Error> {
+    let (from, to) = (place.absolute(relative), place.absolute(copy));
+    run([
+        "dd",
+        "-f",
+        "raw",
+        "-O",
+        "raw",
+        "-U",
+        "bs=512",
+        "count=1",
+        &format!("if={from}"),
+        &format!("of={to}"),
+    ])
+}
+
+/// The virtual size of a qcow2 file that [`crate::header::check`] has passed.
+pub(crate) fn size(place: &Place, relative: &str) -> Result<u64, Error> {
+    let path = place.absolute(relative);
+    let output = output(["info", "--output=json", "-U", "-f", "qcow2", &path])?;
     let document: serde_json::Value = serde_json::from_str(&output)
         .map_err(|e| Error::corrupt(format!("`qemu-img info` of {relative} can't be read: {e}")))?;
     let size = document
         .get("virtual-size")
         .and_then(serde_json::Value::as_u64);
-    let size = size.ok_or_else(|| Error::corrupt(format!("{relative} is no disk image")))?;
-    let backing = document
-        .get("backing-filename")
-        .and_then(|b| b.as_str())
-        .map(str::to_owned);
-    Ok((size, backing))
+    size.ok_or_else(|| Error::corrupt(format!("{relative} is no disk image")))
 }
 
 fn path(place: &Place, volume: &str, layer: &str) -> String {

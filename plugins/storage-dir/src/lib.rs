@@ -25,6 +25,7 @@
 
 mod backend;
 mod clones;
+mod header;
 mod identity;
 mod image;
 mod meta;

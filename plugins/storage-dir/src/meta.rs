@@ -1,7 +1,7 @@
 //! `meta.json`: what is recorded of a volume, and the volume it describes.
 
 use cairn_sdk::host::{FileError, FileKind};
-use cairn_sdk::plugin::Error;
+use cairn_sdk::plugin::{Cause, Error};
 use cairn_sdk::storage::{Content, Format, Snapshot, SnapshotRef, Volume};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl Meta {
         };
         let mut meta: Self = serde_json::from_slice(&bytes).map_err(|e| {
             Error::corrupt(format!(
-                "{} can't be read: {e}",
+                "{} can't be read: {e}; put it back from a backup, or remove the volume's folder",
                 place.absolute(&file(name, META))
             ))
         })?;
@@ -214,15 +214,38 @@ impl Meta {
     }
 }
 
-/// Every volume, sorted by name. Folders without a record are half made or half removed.
+/// Every volume, sorted by name. Folders without a record are half made or half removed. Fails on a damaged
+/// record: for what must not overlook a volume.
 pub(crate) fn all(place: &Place) -> Result<Vec<Meta>, Error> {
-    let mut found = Vec::new();
+    let (found, damaged) = readable(place)?;
+    let first = damaged.into_iter().next();
+    first.map_or(Ok(found), |damage| Err(damage.error))
+}
+
+/// A record that can't be read.
+#[derive(Debug)]
+pub(crate) struct Damage {
+    pub(crate) volume: String,
+    pub(crate) error: Error,
+}
+
+/// Every volume whose record can be read, and what is wrong with the others.
+pub(crate) fn readable(place: &Place) -> Result<(Vec<Meta>, Vec<Damage>), Error> {
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
     for entry in place.dir.list(VOLUMES)? {
-        if crate::place::check_volume_name(&entry.name).is_ok() {
-            found.extend(Meta::load(place, &entry.name)?);
+        if crate::place::check_volume_name(&entry.name).is_err() {
+            continue;
+        }
+        match Meta::load(place, &entry.name) {
+            Ok(meta) => found.extend(meta),
+            Err(e) if matches!(e.cause, Cause::Corrupt(_)) => damaged.push(Damage {
+                volume: entry.name,
+                error: e,
+            }),
+            Err(e) => return Err(e),
         }
     }
-    Ok(found)
+    Ok((found, damaged))
 }
 
 pub(crate) fn layer_format(layer: &str) -> Format {

@@ -12,11 +12,11 @@ use cairn_sdk::storage::{
 use serde::{Deserialize, Serialize};
 
 use crate::StorageDir;
-use crate::image;
 use crate::meta::{Meta, content, content_word};
 use crate::place::{Place, TRANSFER, check_volume_name, file, folder};
 use crate::snapshots::freeze;
 use crate::volumes::blank;
+use crate::{header, image};
 
 const FORMAT: &str = "qcow2-delta";
 
@@ -151,6 +151,7 @@ impl Transfer for StorageDir {
     fn abandon(ticket: String) -> Result<(), Error> {
         check_volume_name(&ticket)?;
         let place = Place::open()?;
+        place.dir.remove(&header::copy(&part(&ticket)))?;
         place.dir.remove(&part(&ticket))?;
         Ok(place.dir.remove(&note(&ticket))?)
     }
@@ -245,17 +246,13 @@ fn refuse_unfit(meta: &Meta, base: &str, epoch: u64) -> Result<(), Error> {
 /// records both.
 fn install(place: &Place, there: Option<Meta>, incoming: &Incoming) -> Result<(), Error> {
     let name = &incoming.volume;
-    let (size, backing) = image::info(place, &part(name)).map_err(|e| {
+    header::check(place, &part(name), incoming.base.is_some())?;
+    let size = image::size(place, &part(name)).map_err(|e| {
         Error::unavailable(format!(
             "what was received of {name} is not whole: {}",
             e.message
         ))
     })?;
-    if backing.is_some() != incoming.base.is_some() {
-        return Err(Error::corrupt(format!(
-            "what was received of {name} has another base than it should"
-        )));
-    }
     let mut meta = match there {
         Some(meta) => meta,
         None => {

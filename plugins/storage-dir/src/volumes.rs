@@ -1,6 +1,6 @@
 //! Volumes: make, list, attach, remove.
 
-use cairn_sdk::host;
+use cairn_sdk::host::{self, log};
 use cairn_sdk::plugin::Error;
 use cairn_sdk::storage::{
     AttachRequest, Attachment, Changes, DetachRequest, Format, Holder, Page, PageRequest, Purpose,
@@ -11,7 +11,7 @@ use crate::StorageDir;
 use crate::backend::STEP_BYTES;
 use crate::clones::dependants_of;
 use crate::image;
-use crate::meta::{Attached, Meta, all, content_word, format_word};
+use crate::meta::{Attached, Meta, content_word, format_word, readable};
 use crate::place::{Place, check_volume_name, file, folder};
 
 const NOTES_MAX_BYTES: usize = 64 << 10;
@@ -55,7 +55,12 @@ impl Volumes for StorageDir {
                     .is_none_or(|after| meta.name > *after)
         };
         let limit = request.limit as usize;
-        let found: Vec<Meta> = all(&place)?.into_iter().filter(wanted).collect();
+        // A damaged record costs its own volume only; the health report names it.
+        let (found, damaged) = readable(&place)?;
+        for damage in damaged {
+            log::write(log::Level::Error, &damage.error.message);
+        }
+        let found: Vec<Meta> = found.into_iter().filter(wanted).collect();
         let more = found.len() > limit;
         let volumes: Vec<Volume> = found
             .iter()

@@ -13,8 +13,8 @@ pub(crate) struct Dataset {
 #[derive(Debug, Clone, PartialEq)]
 struct Property {
     value: String,
-    /// Set on this dataset itself, not inherited.
-    local: bool,
+    /// Whence the value is: `local`, `inherited from tank`, `received`.
+    source: String,
 }
 
 impl Dataset {
@@ -28,7 +28,13 @@ impl Dataset {
     /// and what is inherited says nothing about them.
     pub(crate) fn own(&self, name: &str) -> Option<&str> {
         let found = self.properties.get(&format!("cairn:{name}"))?;
-        Some(found.value.as_str()).filter(|_| found.local)
+        Some(found.value.as_str()).filter(|_| found.source == "local")
+    }
+
+    /// Did the value come in a stream, so that whoever made that has chosen it?
+    pub(crate) fn received(&self, property: &str) -> bool {
+        let found = self.properties.get(property);
+        found.is_some_and(|p| p.source == "received")
     }
 
     /// A native number; `None` where there is none.
@@ -81,7 +87,7 @@ pub(crate) fn parse(text: &str) -> Vec<Dataset> {
         }
         let property = Property {
             value: value.to_owned(),
-            local: source == "local",
+            source: source.to_owned(),
         };
         match found.last_mut() {
             Some(last) if last.path == path => {
@@ -146,6 +152,8 @@ tank/vms/a/kid\tcairn:content\timages\tinherited from tank/vms/a
         assert!(parse("").is_empty());
         assert!(parse("no tabs here\n\n").is_empty());
         assert!(parse("tank/a#mark\tguid\t1\t-\n").is_empty());
+        let sent = parse("tank/a\tmountpoint\t/etc\treceived\n");
+        assert!(sent[0].received("mountpoint") && !sent[0].received("exec"));
         let none = parse("tank/a\tquota\tnone\tdefault\n");
         assert_eq!(none[0].number("quota"), Some(0));
     }

@@ -1,7 +1,7 @@
 //! The forms of commands the plugin asks to run. Each dataset argument lies below the configured pool.
 
 /// `zfs`.
-pub(crate) const ZFS: [&str; 30] = [
+pub(crate) const ZFS: [&str; 34] = [
     "version",
     "get -H -p -o name,property,value,source {word} {config.pool}",
     "get -H -p -r -d {1|2} -o name,property,value,source {word} {config.pool}",
@@ -22,6 +22,8 @@ pub(crate) const ZFS: [&str; 30] = [
     "set {volsize|quota|refquota|refreservation}={number} {config.pool}/{name}",
     "set quota=none {config.pool}/{name}",
     "inherit cairn:content {config.pool}/{name}",
+    "inherit {sharenfs|sharesmb|mountpoint|exec|setuid|devices} {config.pool}/{name}",
+    "inherit {sharenfs|sharesmb|mountpoint|exec|setuid|devices} {config.pool}/cairn-incoming/{name}/data",
     "mount {config.pool}/{path}",
     "unmount {config.pool}/{path}",
     "snapshot -ocairn:size={number}? {config.pool}/{name}@{name}+",
@@ -32,7 +34,10 @@ pub(crate) const ZFS: [&str; 30] = [
     "send -n? -P? -w? {config.pool}/{name}@{name}",
     "send -n? -P? -w? -i {config.pool}/{name}@{name} {config.pool}/{name}@{name}",
     "send -n? -P? -t {word}",
-    "receive {-u|-A} -s? {config.pool}/{path}",
+    "receive -A {config.pool}/{path}",
+    "receive -u {config.pool}/{path}",
+    "receive -u -s -x sharenfs -x sharesmb -x mountpoint -x exec -x setuid -x devices -x canmount \
+     {config.pool}/{path}",
 ];
 
 /// `zpool`.
@@ -112,7 +117,7 @@ mod tests {
             plan::stand_in("tank/vms/a", "s", "tank/vms/cairn-removed/a", false),
             plan::words(["promote", "tank/vms/cairn-removed/a"]),
             plan::words(["destroy", "-n", "-r", "tank/vms/a"]),
-            plan::receive(&Dialect::Fuse, "tank/vms/cairn-incoming/a/data"),
+            plan::words(["receive", "-A", "tank/vms/a"]),
             plan::send("tank/vms/a", "s", None, plan::PLAIN_STREAM),
             plan::send("tank/vms/a", "s", Some("r"), plan::RAW_STREAM),
             plan::estimate(&plan::send("tank/vms/a", "s", Some("r"), plan::RAW_STREAM)),
@@ -122,6 +127,12 @@ mod tests {
             all.extend(plan::set(&dialect, "tank/vms/a", &meta));
             all.extend(plan::set(&dialect, "tank/vms/a@s", &meta));
             all.push(plan::receive(&dialect, "tank/vms/a"));
+            all.push(plan::receive(&dialect, "tank/vms/cairn-incoming/a/data"));
+        }
+        for property in plan::NOT_FROM_STREAMS {
+            all.push(plan::words(["inherit", property, "tank/vms/a"]));
+            let data = "tank/vms/cairn-incoming/a/data";
+            all.push(plan::words(["inherit", property, data]));
         }
         let properties = format!("{LIST_PROPERTIES},{MORE_PROPERTIES}");
         let columns = "name,property,value,source";
@@ -157,6 +168,11 @@ mod tests {
             "destroy tank",
             "create -omountpoint=/etc tank/vms/a",
             "destroy -R tank/vms/a",
+            "receive -u -F tank/vms/a",
+            "receive -u -o mountpoint=/etc tank/vms/a",
+            "inherit readonly tank/vms/a",
+            "inherit -S mountpoint tank/vms/a",
+            "inherit mountpoint tank/vms",
         ] {
             let line: Vec<String> = refused.split(' ').map(str::to_owned).collect();
             assert!(!grant.allows(&line), "{refused}");

@@ -30,6 +30,7 @@
     )
 )]
 
+mod arrived;
 mod attach;
 mod attached;
 mod backend;

@@ -211,6 +211,12 @@ impl Place {
                 ),
             ));
         };
+        if found.iter().any(|d| d.received("mountpoint")) {
+            return Err(Error::corrupt(format!(
+                "the mount point {point} of {path} came in a stream, so it isn't mounted there; see whether \
+                 the volume is what it should be, then run `zfs inherit mountpoint {path}`"
+            )));
+        }
         let line = plan::words(["mount", path]);
         zfs::tolerate(&format!("mounting {path}"), &line, &[Refusal::Mounted])?;
         Ok(point.to_owned())

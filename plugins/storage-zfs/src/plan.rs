@@ -7,6 +7,17 @@ pub(crate) const RAW_STREAM: &str = "zfs-raw";
 /// The format that every ZFS reads.
 pub(crate) const PLAIN_STREAM: &str = "zfs";
 
+/// Properties that say where a filesystem is mounted, for whom, and what may be run from it: the node's to
+/// say, never a stream's. Sharing comes first, so that no other change shares it anew.
+pub(crate) const NOT_FROM_STREAMS: [&str; 6] = [
+    "sharenfs",
+    "sharesmb",
+    "mountpoint",
+    "exec",
+    "setuid",
+    "devices",
+];
+
 /// Words as arguments.
 pub(crate) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
@@ -143,11 +154,15 @@ pub(crate) fn estimated_bytes(text: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Receiving into a dataset, without mounting it. Where streams can resume, what came is kept.
+/// Receiving into a dataset, without mounting it. OpenZFS keeps what came of a stream that breaks off, and
+/// leaves out its properties that the node says; of a zvol it only warns that these don't apply.
 pub(crate) fn receive(dialect: &Dialect, path: &str) -> Vec<String> {
     let mut line = words(["receive", "-u"]);
     if dialect.is_open() {
         line.push("-s".to_owned());
+        for property in NOT_FROM_STREAMS.iter().chain(&["canmount"]) {
+            line.extend(words(["-x", property]));
+        }
     }
     line.push(path.to_owned());
     line

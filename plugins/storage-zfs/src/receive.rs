@@ -6,11 +6,12 @@ use cairn_sdk::plugin::Error;
 use cairn_sdk::storage::{Format, Partial, ReceivePlan, ReceiveRequest, Snapshot};
 use serde::{Deserialize, Serialize};
 
+use crate::arrived::{disregard, refuse_more};
 use crate::create::foreign;
 use crate::dataset::Dataset;
 use crate::loaded::Loaded;
 use crate::place::{Found, INCOMING, Place, guest_value, nothing};
-use crate::plan;
+use crate::plan::{self, NOT_FROM_STREAMS};
 use crate::record::{LIST_PROPERTIES, Receiving};
 use crate::send::process;
 use crate::ticket::{Kind, Ticket};
@@ -135,6 +136,11 @@ fn refuse_unfit(place: &Place, loaded: &Loaded, base: &str) -> Result<(), Error>
         );
         return Err(Error::blocked(newer, message));
     }
+    if !loaded.children.is_empty() {
+        let message =
+            format!("volume {name} has datasets below it, which no stream has; remove them");
+        return Err(Error::blocked(loaded.children.clone(), message));
+    }
     let written = if place.dialect()?.is_open() {
         let datasets = place
             .get(&loaded.record.path, None, "written")?
@@ -182,7 +188,10 @@ fn publish_whole(place: &Place, ticket: &Ticket) -> Result<Snapshot, Error> {
     let note = note(place, name)?
         .ok_or_else(|| Error::not_found(format!("transfer {}", ticket.text())))?;
     let data = format!("{}/data", place.incoming(name));
-    let properties = format!("{LIST_PROPERTIES},guid,createtxg");
+    let properties = format!(
+        "{LIST_PROPERTIES},guid,createtxg,{}",
+        NOT_FROM_STREAMS.join(",")
+    );
     let found = place
         .get(&data, Some("1"), &properties)?
         .unwrap_or_default();
@@ -192,6 +201,16 @@ fn publish_whole(place: &Place, ticket: &Ticket) -> Result<Snapshot, Error> {
         .find(|d| d.path == arrived)
         .ok_or_else(|| incomplete(name))?;
     check_guid(snapshot.native("guid"), ticket)?;
+    refuse_more(
+        name,
+        found
+            .iter()
+            .map(|d| &d.path)
+            .filter(|p| **p != data && **p != arrived),
+    )?;
+    if let Some(dataset) = found.first() {
+        disregard(dataset)?;
+    }
     let zvol = found.first().is_some_and(Dataset::is_zvol);
     let mut properties = vec![("readonly", "on".to_owned())];
     if !zvol {
@@ -227,6 +246,11 @@ fn publish_increment(
     let arrived = loaded.points.iter().find(|p| p.name == ticket.snapshot);
     let arrived = arrived.ok_or_else(|| incomplete(&record.name))?;
     check_guid(Some(&arrived.guid), ticket)?;
+    refuse_more(&record.name, &loaded.children)?;
+    let came = place.get(&record.path, None, &NOT_FROM_STREAMS.join(","))?;
+    for dataset in came.unwrap_or_default() {
+        disregard(&dataset)?;
+    }
     let mut properties = vec![
         ("cairn:epoch", record.epoch.max(receiving.epoch).to_string()),
         ("cairn:clean", ticket.guid.clone()),

@@ -39,6 +39,7 @@ pub(crate) struct Record {
     /// Its size is kept free for it.
     pub(crate) reserved: bool,
     pub(crate) mounted: bool,
+    /// Where it is mounted, unless a stream has chosen that.
     pub(crate) mountpoint: Option<String>,
     pub(crate) holders: Vec<Holder>,
     /// An increment on its way.
@@ -118,7 +119,7 @@ impl Record {
             mounted: dataset.on("mounted"),
             mountpoint: dataset
                 .native("mountpoint")
-                .filter(|m| m.starts_with('/'))
+                .filter(|m| m.starts_with('/') && !dataset.received("mountpoint"))
                 .map(str::to_owned),
             holders: attached::parse(dataset.own("attached"))?,
             receiving: dataset.own("receiving").and_then(Receiving::parse),

@@ -1,18 +1,21 @@
 //! A program of a backend that stops once, at a chosen moment, for as long as a test wants: the moment between
-//! its effect and its answer, or the middle of its stream.
+//! its effect and its answer, or the middle of its stream. Or one that does something else.
 
 use anyhow::Result;
 use cairn_bed::{Place, seconds, wait_until};
 
 use crate::backend::Backend;
 
-/// When it stops; each names the program's subcommand.
+/// When it stops, or what it does; each names the program's subcommand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Moment {
     /// Its work is done and nobody has been told.
     After(&'static str),
     /// So many bytes of its standard output are out.
     Amid(&'static str, u64),
+    /// Runs these words of a shell instead, each time and without stopping; `$real` is the program, `$dir` a
+    /// folder of the test's.
+    Instead(&'static str, &'static str),
 }
 
 /// The program while it is wrapped.
@@ -83,6 +86,12 @@ fn script(dir: &str, moment: Moment) -> String {
             command,
             format!("{dir}/real \"$@\" | {{ head -c {bytes}; {wait}; cat; }}; exit"),
         ),
+        Moment::Instead(command, words) => {
+            return format!(
+                "#!/bin/bash\ndir={dir} real={dir}/real\n\
+                 if [[ $1 = {command} && $2 != -n ]]; then\n  {words}\n  exit\nfi\nexec $real \"$@\"\n"
+            );
+        }
     };
     format!(
         "#!/bin/bash\nif [[ $1 = {command} && $2 != -n ]] && mkdir {dir}/once 2>/dev/null; then\n  \

@@ -6,6 +6,9 @@ use cairn_bed::{Place, seconds, wait_until};
 use cairn_storage_tests::Daemon;
 
 cairn_storage_tests::suite!(cairn_storage_tests::dir);
+cairn_storage_tests::suite!(cairn_storage_tests::dir, streams:
+    an_image_that_names_another_file_is_refused,
+    a_damaged_record_costs_one_volume);
 
 /// An empty directory is what an unmounted file system looks like: it isn't written to.
 #[test]

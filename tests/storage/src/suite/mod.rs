@@ -10,6 +10,7 @@
 pub mod copies;
 pub mod faults;
 pub mod snapshots;
+pub mod streams;
 pub mod volumes;
 
 /// Makes a test of each function of the suite. `$bench` gives an `Option<Bench>`; none is a skip that was told.
