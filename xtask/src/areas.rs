@@ -94,6 +94,10 @@ pub(crate) const AREAS: &[Area] = &[
     },
 ];
 
+/// Programs that take minutes and mostly wait for one emulated machine: they run beside the others,
+/// and are shown after them.
+pub(crate) const ASIDE: &[&str] = &["cairn-storage-tests::openzfs"];
+
 /// For clap: the areas one may name.
 pub(crate) fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(AREAS.iter().map(|area| area.name))

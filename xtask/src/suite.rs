@@ -12,12 +12,28 @@ use anyhow::{Context, Result};
 use crate::limits::TEST_PROGRAM_LIMIT;
 use crate::tally::{Reader, Tally};
 
-/// Runs `command` as a program of tests called `name`.
+/// Runs `command` as a program of tests called `name`, its lines going to standard output.
 pub(crate) fn run(name: &str, command: &mut Command) -> Result<Tally> {
-    run_within(name, command, TEST_PROGRAM_LIMIT)
+    run_within(name, command, TEST_PROGRAM_LIMIT, &mut |line| {
+        println!("{line}");
+    })
 }
 
-fn run_within(name: &str, command: &mut Command, limit: Duration) -> Result<Tally> {
+/// The same, for a program that runs while others do: its lines come back with the counts.
+pub(crate) fn run_aside(name: &str, command: &mut Command) -> Result<(Tally, Vec<String>)> {
+    let mut lines = Vec::new();
+    let tally = run_within(name, command, TEST_PROGRAM_LIMIT, &mut |line| {
+        lines.push(line.to_owned());
+    })?;
+    Ok((tally, lines))
+}
+
+fn run_within(
+    name: &str,
+    command: &mut Command,
+    limit: Duration,
+    show: &mut dyn FnMut(&str),
+) -> Result<Tally> {
     let skips = tempfile::NamedTempFile::new().context("can't make a file for skips")?;
     let mut child = command
         .env("CAIRN_SKIPS", skips.path())
@@ -27,7 +43,7 @@ fn run_within(name: &str, command: &mut Command, limit: Duration) -> Result<Tall
         .with_context(|| format!("can't start the tests {name}"))?;
     let mut reader = Reader::default();
     let in_time = stream(&mut child, limit, &mut |line| {
-        println!("{line}");
+        show(line);
         reader.line(line);
     });
     if !in_time {
@@ -101,6 +117,14 @@ mod tests {
     }
 
     #[test]
+    fn a_program_run_aside_gives_back_its_lines() {
+        let script = "echo hello; echo 'test result: ok. 1 passed; 0 failed'";
+        let (tally, lines) = run_aside("program", &mut shell(script)).unwrap();
+        assert_eq!(tally.to_string(), "1 passed, 0 failed, 0 skipped");
+        assert_eq!(lines.first().map(String::as_str), Some("hello"));
+    }
+
+    #[test]
     fn a_program_that_dies_has_failed() {
         let tally = run("program", &mut shell("kill -ABRT $$")).unwrap();
         assert_eq!(tally.failed, 1);
@@ -114,7 +138,8 @@ mod tests {
     #[test]
     fn a_program_that_hangs_is_ended() {
         let mut hanging = Command::new("sleep");
-        let tally = run_within("program", hanging.arg("600"), Duration::from_millis(200)).unwrap();
+        let limit = Duration::from_millis(200);
+        let tally = run_within("program", hanging.arg("600"), limit, &mut |_| ()).unwrap();
         assert_eq!(tally.failed, 1);
         assert!(
             tally.failures[0].contains("not done after"),

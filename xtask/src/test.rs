@@ -6,9 +6,10 @@
 use std::env;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::areas::{self, Area, Part};
 use crate::artifacts::{self, Artifact};
@@ -33,21 +34,25 @@ pub(crate) fn run(
         build::all(workspace, build::Profile::Debug)?;
     }
     let programs = build_tests(workspace, &parts)?;
-    let mut total = Tally::default();
-    for area in chosen {
-        let runner = Runner {
-            workspace,
-            programs: &programs,
-            passed_on,
-        };
-        let Some(tally) = runner.area(area)? else {
-            if !asked.is_empty() {
-                println!("area {}: no tests yet", area.name);
-            }
-            continue;
-        };
-        total += tally;
-    }
+    let runner = Runner {
+        workspace,
+        programs: &programs,
+        passed_on,
+    };
+    let total = thread::scope(|scope| {
+        let aside = scope.spawn(|| runner.aside(&parts));
+        let total = runner.areas(&chosen, !asked.is_empty());
+        let aside = aside
+            .join()
+            .map_err(|_| anyhow!("running programs aside panicked"))??;
+        let mut total = total?;
+        for (name, tally, lines) in aside {
+            println!("\n== {name} (ran beside the others)");
+            println!("{}", lines.join("\n"));
+            total += tally;
+        }
+        anyhow::Ok(total)
+    })?;
     Ok(report(&total))
 }
 
@@ -109,6 +114,36 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
+    fn areas(&self, chosen: &[&Area], named: bool) -> Result<Tally> {
+        let mut total = Tally::default();
+        for area in chosen {
+            match self.area(area)? {
+                Some(tally) => total += tally,
+                None if named => println!("area {}: no tests yet", area.name),
+                None => {}
+            }
+        }
+        Ok(total)
+    }
+
+    /// The programs among `parts` that may run beside all others, one after another.
+    fn aside(&self, parts: &[Part]) -> Result<Vec<(String, Tally, Vec<String>)>> {
+        let mut ran = Vec::new();
+        for program in self.programs.iter().filter(|program| is_aside(program)) {
+            let package = program.package.name.as_str();
+            let asked = parts
+                .iter()
+                .any(|part| matches!(part, Part::Integration(names) if names.contains(&package)));
+            let Some(executable) = program.executable.as_ref().filter(|_| asked) else {
+                continue;
+            };
+            let name = program_name(program);
+            let (tally, lines) = suite::run_aside(&name, &mut self.test(program, executable))?;
+            ran.push((name, tally, lines));
+        }
+        Ok(ran)
+    }
+
     /// Nothing if the area has no tests at all.
     fn area(&self, area: &Area) -> Result<Option<Tally>> {
         let started = Instant::now();
@@ -140,21 +175,27 @@ impl Runner<'_> {
         for program in self
             .programs
             .iter()
-            .filter(|program| program.is_test && wanted(program))
+            .filter(|program| program.is_test && !is_aside(program) && wanted(program))
         {
             let Some(executable) = &program.executable else {
                 continue;
             };
             let name = program_name(program);
             println!("\n== {name}");
-            let mut command = self.command(executable);
-            command.current_dir(&program.package.folder);
-            command.env("CARGO_MANIFEST_DIR", &program.package.folder);
-            command.env("CARGO_PKG_NAME", &program.package.name);
-            command.args(self.passed_on);
-            *total.get_or_insert_default() += suite::run(&name, &mut command)?;
+            let tally = suite::run(&name, &mut self.test(program, executable))?;
+            *total.get_or_insert_default() += tally;
         }
         Ok(total)
+    }
+
+    /// One program of tests, as cargo would start it.
+    fn test(&self, program: &Artifact<'_>, executable: &Path) -> Command {
+        let mut command = self.command(executable);
+        command.current_dir(&program.package.folder);
+        command.env("CARGO_MANIFEST_DIR", &program.package.folder);
+        command.env("CARGO_PKG_NAME", &program.package.name);
+        command.args(self.passed_on);
+        command
     }
 
     fn examples(&self) -> Result<Tally> {
@@ -193,6 +234,10 @@ impl Runner<'_> {
         command.env("CAIRN_BIN", self.workspace.daemon("debug"));
         command.env("CAIRN_PLUGINS", self.workspace.plugins());
     }
+}
+
+fn is_aside(program: &Artifact<'_>) -> bool {
+    program.is_test && areas::ASIDE.contains(&program_name(program).as_str())
 }
 
 /// As a path: `cairn-core` for the tests inside a crate, `cairn-api::served` for `tests/served.rs`.
